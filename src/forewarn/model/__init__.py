@@ -1,0 +1,14 @@
+"""The network in plain torch: embedder, causal transformer, heads.
+
+Shape legend, used as name suffixes throughout:
+``B`` histories in the batch, ``T`` events (time), ``D`` model width, ``H`` attention heads, ``C`` categorical fields,
+``F`` numeric fields, ``U`` distinct texts in the batch, ``E`` text vector width, ``K`` horizons, classes or 1.
+"""
+
+from __future__ import annotations
+
+from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
+from forewarn.model.network import SequenceModel
+from forewarn.model.scores import Scores
+
+__all__ = ["HeadSpec", "InputShapes", "ModelConfig", "Scores", "SequenceModel"]

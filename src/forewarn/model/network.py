@@ -1,0 +1,60 @@
+"""The sequence model: embedder, transformer and one linear head per task, every prefix predicted in one causal pass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
+from forewarn.model.embedder import EventEmbedder
+from forewarn.model.transformer import Attention, SwiGLU, Transformer
+
+
+class SequenceModel(nn.Module):
+    """Predicts every task after every event: inputs of `forewarn.sequence.collate` -> {task: [B, T, K]} raw outputs.
+
+    Raw means logits for hazard and classification tasks and the transformed value for regression;
+    `forewarn.model.Scores` turns them into what a user reads.
+    """
+
+    def __init__(self, config: ModelConfig, inputs: InputShapes, heads: Sequence[HeadSpec]) -> None:
+        super().__init__()
+        self.config, self.inputs, self.head_specs = config, inputs, tuple(heads)
+        self.embedder = EventEmbedder(config, inputs)
+        self.transformer = Transformer(config)
+        self.heads = nn.ModuleDict({head.name: nn.Linear(config.width, head.size) for head in heads})
+        self.init_weights()
+
+    def init_weights(self) -> None:
+        """Initialises every weight: normal(0, 1/sqrt(fan in)), residual outputs scaled down with depth, prior biases."""
+        residual = 1 / math.sqrt(2 * self.config.layers)
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features))
+            elif isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=1 / math.sqrt(len(self.inputs.cardinalities)))
+        for module in self.modules():
+            if isinstance(module, Attention):
+                module.output.weight.data.mul_(residual)
+            elif isinstance(module, SwiGLU):
+                module.down.weight.data.mul_(residual)
+        for head in self.head_specs:
+            linear = self.heads[head.name]
+            assert isinstance(linear, nn.Linear)
+            linear.weight.data.mul_(0.1)
+            linear.bias.data.copy_(torch.tensor(head.prior) if head.prior else torch.zeros(head.size))
+
+    def forward(
+        self,
+        categorical: Tensor,
+        numeric: Tensor,
+        position: Tensor,
+        text_index: Tensor | None = None,
+        text_vectors: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        x_BTD = self.embedder(categorical, numeric, text_index, text_vectors)
+        state_BTD = self.transformer(x_BTD, position)
+        return {name: head(state_BTD) for name, head in self.heads.items()}

@@ -1,0 +1,70 @@
+"""From raw outputs to scores: calibration, then the link of each kind of task.
+
+- hazard: discrete-time hazards lambda_k = sigmoid(logit_k); risk P(<= h_k) = 1 - prod_{j<=k} (1 - lambda_j), which never
+  falls with the horizon by construction (Gensheimer and Narasimhan 2019, PeerJ 7:e6257).
+- classification: softmax.
+- regression: the standardised output back in the task's (transformed) unit; undoing a log is the scorer's.
+
+Calibration is an affine map of the raw outputs (Platt scaling, vector scaling for classes), folded into the graph.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from forewarn.model.config import HeadSpec
+from forewarn.model.network import SequenceModel
+
+
+class Calibration(NamedTuple):
+    """Affine map of a task's raw outputs: `scale * raw + shift`, one pair per output."""
+
+    scale: list[float]
+    shift: list[float]
+
+    @classmethod
+    def neutral(cls, head: HeadSpec) -> Calibration:
+        """The map of an uncalibrated task; a regression's takes it from standard units to its own."""
+        return cls([head.spread] * head.size, [head.center] * head.size)
+
+
+def link(kind: str, raw: Tensor) -> Tensor:
+    """Turns a task's raw (calibrated) outputs [..., K] into scores [..., K] in fp32."""
+    raw = raw.float()
+    if kind == "hazard":
+        return -torch.expm1(F.logsigmoid(-raw).cumsum(dim=-1))
+    return raw.softmax(dim=-1) if kind == "classification" else raw
+
+
+class Scores(nn.Module):
+    """The exported network: inputs of `collate` -> one score tensor [B, T, K] per task, in the order of the tasks."""
+
+    def __init__(self, model: SequenceModel, calibration: dict[str, Calibration] | None = None) -> None:
+        super().__init__()
+        self.model = model
+        for head in model.head_specs:
+            scale, shift = (calibration or {}).get(head.name, Calibration.neutral(head))
+            self.register_buffer(f"scale_{head.name}", torch.tensor(scale, dtype=torch.float32))
+            self.register_buffer(f"shift_{head.name}", torch.tensor(shift, dtype=torch.float32))
+
+    def forward(
+        self,
+        categorical: Tensor,
+        numeric: Tensor,
+        position: Tensor,
+        text_index: Tensor | None = None,
+        text_vectors: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        raw = self.model(categorical, numeric, position, text_index, text_vectors)
+        return tuple(
+            link(
+                head.kind,
+                raw[head.name].float() * self.get_buffer(f"scale_{head.name}")
+                + self.get_buffer(f"shift_{head.name}"),
+            )
+            for head in self.model.head_specs
+        )

@@ -1,0 +1,20 @@
+"""Histories to arrays: the one code path shared by training, export parity, serving and benchmarks (numpy, no torch)."""
+
+from __future__ import annotations
+
+from forewarn.sequence.batching import TokenBudgetBatches
+from forewarn.sequence.config import SequenceConfig
+from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
+from forewarn.sequence.encoded import EncodedHistory, collate
+from forewarn.sequence.featurizer import Embed, Featurizer
+
+__all__ = [
+    "Embed",
+    "EncodedHistory",
+    "Featurizer",
+    "RaggedDataset",
+    "RaggedWriter",
+    "SequenceConfig",
+    "TokenBudgetBatches",
+    "collate",
+]

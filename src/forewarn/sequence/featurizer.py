@@ -1,0 +1,198 @@
+"""The featurizer: fitted on training histories, then the only way from a history to the network's inputs.
+
+Everything at event i is computed from events 0..i alone, so a stream, a batch and a training run give the same rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forewarn.events import CATEGORICAL_FIELDS, Event, History
+from forewarn.events.config import InputsConfig
+from forewarn.sequence.config import SequenceConfig
+from forewarn.sequence.derived import DERIVED_FIELDS, derived_fields, event_times, rotary_positions
+from forewarn.sequence.encoded import EncodedHistory
+from forewarn.sequence.quantiles import QuantileMap
+from forewarn.sequence.selection import FieldStatistics, choose_fields
+from forewarn.sequence.vocabulary import UNKNOWN, Vocabulary
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # distinct texts [U] -> vectors [U, E]
+
+
+class Featurizer:
+    """Turns histories into `EncodedHistory` arrays with fitted vocabularies and quantile maps.
+
+    Fields, in column order: `vocabularies` (C categorical), `quantiles` (F numeric: attributes, then derived).
+    """
+
+    def __init__(
+        self,
+        config: SequenceConfig,
+        vocabularies: dict[str, Vocabulary],
+        quantiles: dict[str, QuantileMap],
+        known: Iterable[str],
+        text_width: int,
+    ) -> None:
+        self.config, self.vocabularies, self.quantiles = config, vocabularies, quantiles
+        self.known, self.text_width = frozenset(known), text_width
+        self.attributes = [name for name in quantiles if name not in DERIVED_FIELDS]
+        self._derived = [i for i, name in enumerate(DERIVED_FIELDS) if name in quantiles]
+        self._maps = list(quantiles.values())
+
+    @classmethod
+    def fit(
+        cls,
+        histories: Iterable[History],
+        inputs: InputsConfig,
+        config: SequenceConfig,
+        *,
+        exclude: set[str],
+        text_width: int,
+    ) -> Featurizer:
+        """Fits on training histories only; `exclude` names the target's evidence, `text_width` is E or 0 for no text.
+
+        A `HistoryStore` iterates in hash order, so the first `config.fit_histories` are a random part of any data set.
+        """
+        sample: list[NDArray[np.float64]] = []
+
+        def observe(stream: Iterable[History]) -> Iterable[History]:
+            for history in stream:
+                sample.append(derived_fields(history.events, event_times(history.events)))
+                yield history
+
+        statistics = FieldStatistics.collect(observe(islice(histories, config.fit_histories)))
+        if not sample:
+            raise ValueError("training split: found no history, expected at least one; check the split and the filters")
+        categorical, numeric = choose_fields(
+            statistics, inputs.categorical, inputs.numeric, exclude | set(inputs.exclude)
+        )
+        vocabularies = {
+            name: Vocabulary.fit(statistics.categories(name), config.min_count, config.max_vocabulary)
+            for name in categorical
+        }
+        quantiles = {name: QuantileMap.fit(statistics.values(name), config.knots) for name in numeric}
+        for name, column in zip(DERIVED_FIELDS, np.concatenate(sample).T, strict=True):
+            if np.isfinite(column).any():
+                quantiles[name] = QuantileMap.fit(column, config.knots)
+        reads_text = inputs.text and statistics.has_text
+        return cls(config, vocabularies, quantiles, statistics.attributes, text_width if reads_text else 0)
+
+    @property
+    def cardinalities(self) -> tuple[int, ...]:
+        """Vocabulary size of every categorical field."""
+        return tuple(len(vocabulary) for vocabulary in self.vocabularies.values())
+
+    def encode(
+        self, histories: Sequence[History], embed: Embed | None = None, unknown: Counter[str] | None = None
+    ) -> list[EncodedHistory]:
+        """Encodes whole histories; `embed` is needed where the model reads text.
+
+        `unknown` counts, per field, the attributes and categories that training never saw ("field:x", "category:x").
+        """
+        if not histories:
+            return []
+        events = [event for history in histories for event in history.events]
+        bounds = np.cumsum([0, *(len(history.events) for history in histories)]).tolist()
+        times = [event_times(history.events) for history in histories]
+        categorical = self._categorical(events, unknown)
+        derived = [derived_fields(h.events, t)[:, self._derived] for h, t in zip(histories, times, strict=True)]
+        raw = np.column_stack([self._numeric(events), np.concatenate(derived)])
+        numeric = np.empty(raw.shape, dtype=np.float32)
+        for i, quantile_map in enumerate(self._maps):
+            numeric[:, i] = quantile_map(raw[:, i])
+        texts = [self._texts(history.events) for history in histories]
+        vectors = self._embed([distinct for _, distinct in texts], embed)
+        if unknown is not None:
+            self._count_unknown_fields(events, unknown)
+        return [
+            EncodedHistory(
+                history_id=history.history_id,
+                event_ids=tuple(event.event_id for event in history.events),
+                categorical=categorical[start:stop],
+                numeric=numeric[start:stop],
+                position=rotary_positions(time_T, self.config.rotary_time, self.config.rotary_tau_s),
+                text_index=text_index,
+                text_vectors=text_vectors,
+            )
+            for history, start, stop, time_T, (text_index, _), text_vectors in zip(
+                histories, bounds, bounds[1:], times, texts, vectors, strict=False
+            )
+        ]
+
+    def _categorical(self, events: Sequence[Event], unknown: Counter[str] | None) -> NDArray[np.int32]:
+        columns = []
+        for name, vocabulary in self.vocabularies.items():
+            if name in CATEGORICAL_FIELDS:
+                column = vocabulary.encode([getattr(event, name) for event in events])
+            else:
+                column = vocabulary.encode([event.attributes.get(name) for event in events])
+            if unknown is not None and (count := int((column == UNKNOWN).sum())):
+                unknown[f"category:{name}"] += count
+            columns.append(column)
+        return np.column_stack(columns)
+
+    def _numeric(self, events: Sequence[Event]) -> NDArray[np.float64]:
+        columns = np.empty((len(events), len(self.attributes)), dtype=np.float64)
+        for i, name in enumerate(self.attributes):
+            columns[:, i] = [_number(event.attributes.get(name)) for event in events]
+        return columns
+
+    def _texts(self, events: Sequence[Event]) -> tuple[NDArray[np.int32], list[str]]:
+        """Index per event [T] into the history's distinct texts, 0 for none, and those texts."""
+        if not self.text_width:
+            return np.zeros(len(events), dtype=np.int32), []
+        rows: dict[str, int] = {}
+        index = [rows.setdefault(event.text, len(rows) + 1) if event.text else 0 for event in events]
+        return np.array(index, dtype=np.int32), list(rows)
+
+    def _embed(self, texts: Sequence[list[str]], embed: Embed | None) -> list[NDArray[np.float32]]:
+        distinct = {text: i for i, text in enumerate(dict.fromkeys(text for own in texts for text in own))}
+        if not distinct:
+            return [np.empty((0, self.text_width), dtype=np.float32)] * len(texts)
+        if embed is None:
+            raise ValueError("text: found texts and no text encoder, expected one; give the featurizer its encoder")
+        vectors = embed(list(distinct))
+        return [vectors[[distinct[text] for text in own]] for own in texts]
+
+    def _count_unknown_fields(self, events: Sequence[Event], unknown: Counter[str]) -> None:
+        strange = set().union(*(event.attributes for event in events)) - self.known
+        for name in strange:
+            unknown[f"field:{name}"] += sum(name in event.attributes for event in events)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything that `from_dict` needs, as plain JSON values."""
+        return {
+            "config": asdict(self.config),
+            "categorical": {name: vocabulary.values for name, vocabulary in self.vocabularies.items()},
+            "numeric": {name: quantile_map.knots.tolist() for name, quantile_map in self.quantiles.items()},
+            "known_attributes": sorted(self.known),
+            "text_width": self.text_width,
+        }
+
+    @classmethod
+    def from_dict(cls, fitted: dict[str, Any]) -> Featurizer:
+        """The featurizer that `to_dict` described."""
+        return cls(
+            SequenceConfig(**fitted["config"]),
+            {name: Vocabulary(values) for name, values in fitted["categorical"].items()},
+            {name: QuantileMap(np.array(knots)) for name, knots in fitted["numeric"].items()},
+            fitted["known_attributes"],
+            fitted["text_width"],
+        )
+
+
+def _number(value: str | float | None) -> float:
+    """A numeric attribute's value; text that is not a number counts as missing."""
+    if isinstance(value, float):
+        return value
+    try:
+        return float(value) if value is not None else np.nan
+    except ValueError:
+        return np.nan
