@@ -1,0 +1,68 @@
+"""The manifest: what is in a bundle, where it came from, and the hash of every file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+# Version of what a bundle promises its readers: the files, the graph's inputs and outputs, the event fields.
+SCHEMA_VERSION = "1"
+MANIFEST, METRICS, MODEL_CARD = "manifest.json", "metrics.json", "MODEL_CARD.md"
+# Files that explain a model without changing a score; they are checked, but do not count towards the model's hash.
+_EXPLANATORY = (METRICS, MODEL_CARD)
+
+
+class TaskOutputs(msgspec.Struct, frozen=True):
+    """One task as the graph gives it: `outputs` names the horizons, the classes or the unit of its last axis."""
+
+    name: str
+    kind: str
+    outputs: list[str]
+    transform: str = "none"  # regression only: how the user's value was transformed before it was learned
+
+
+class TextFacts(msgspec.Struct, frozen=True):
+    """The text encoder that made the vectors the model was trained on."""
+
+    source: str
+    width: int
+    max_tokens: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything a reader may ask of a bundle without opening its graphs."""
+
+    schema_version: str
+    model_hash: str
+    created: str  # ISO 8601, UTC
+    git_commit: str
+    versions: dict[str, str]
+    tasks: list[TaskOutputs]
+    graphs: dict[str, str]  # precision -> file name
+    text: TextFacts | None
+    model: dict[str, Any]  # the network's configuration
+    data: dict[str, Any]  # name, fingerprint and counts of the training data, split and protocol
+    parity: dict[str, float]  # largest difference between torch and ONNX Runtime per graph
+    metrics: dict[str, Any]  # headline figures on the test split
+    files: dict[str, str]  # name -> sha256
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a bundle folder, by name relative to it, the manifest itself left out."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    return {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
+
+
+def model_hash(files: dict[str, str]) -> str:
+    """One hash for all files that can change a score."""
+    lines = [f"{name} {digest}\n" for name, digest in sorted(files.items()) if name not in _EXPLANATORY]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

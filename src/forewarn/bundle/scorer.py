@@ -1,0 +1,90 @@
+"""The scorer: histories in, scores per event and task out, through ONNX Runtime.
+
+`encode` and `run` are separate so that a server can featurise on one thread and keep another busy with the graph.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forewarn.bundle.bundle import TEXT_FOLDER, Bundle
+from forewarn.bundle.session import PROVIDERS, open_session
+from forewarn.events import History
+from forewarn.sequence import EncodedHistory, collate
+from forewarn.text import CachedEncoder
+
+Scores = dict[str, NDArray[np.float32]]
+
+
+class Scorer:
+    """Scores histories with a bundle's graphs on one provider ("cpu" or "cuda") and precision ("fp32" or "fp16")."""
+
+    def __init__(self, bundle: Bundle, provider: str = "cpu", threads: int = 0, precision: str = "fp32") -> None:
+        self.bundle = bundle
+        self.tasks = bundle.manifest.tasks
+        self.session = open_session(bundle.graph(precision), provider, threads)
+        self.input_names = [graph_input.name for graph_input in self.session.get_inputs()]
+        self.unknown: Counter[str] = Counter()  # attributes and categories that training never saw, since start
+        self.embed: CachedEncoder | None = None
+        if bundle.manifest.text is not None:
+            self.embed = CachedEncoder.open(
+                bundle.path / TEXT_FOLDER, providers=PROVIDERS[provider], threads=threads
+            )
+
+    def encode(self, histories: Sequence[History]) -> list[EncodedHistory]:
+        """Features and text vectors of histories, each cut to its newest `max_length` events."""
+        longest = self.bundle.featurizer.config.max_length
+        encoded = self.bundle.featurizer.encode(
+            histories, self.embed.encode if self.embed is not None else None, self.unknown
+        )
+        return [e if e.length <= longest else e.take(slice(e.length - longest, None)) for e in encoded]
+
+    def run(self, encoded: Sequence[EncodedHistory]) -> list[Scores]:
+        """Scores per history in one call of the graph: per task risk [T, K], class probabilities [T, K] or values [T]."""
+        feed = collate(encoded)
+        outputs = self.session.run(None, {name: feed[name] for name in self.input_names})
+        return [
+            {
+                task.name: _to_user(output[row, : history.length], task.kind, task.transform)
+                for task, output in zip(self.tasks, outputs, strict=True)
+            }
+            for row, history in enumerate(encoded)
+        ]
+
+    def score(self, histories: Sequence[History], token_budget: int = 16_384) -> list[Scores]:
+        """Encodes and runs any number of histories in length-sorted batches; answers come in the order given."""
+        encoded = self.encode(histories)
+        order = sorted(range(len(encoded)), key=lambda i: encoded[i].length)
+        scores: list[Scores] = [{} for _ in encoded]
+        batch: list[int] = []
+        for i in order:
+            if batch and (len(batch) + 1) * encoded[i].length > token_budget:
+                self._score_into(scores, encoded, batch)
+                batch = []
+            batch.append(i)
+        if batch:
+            self._score_into(scores, encoded, batch)
+        return scores
+
+    def _score_into(self, scores: list[Scores], encoded: Sequence[EncodedHistory], batch: list[int]) -> None:
+        for i, score in zip(batch, self.run([encoded[i] for i in batch]), strict=True):
+            scores[i] = score
+
+    def horizons(self, task: str) -> list[str]:
+        """The names along a task's last axis: horizons, classes or the unit."""
+        for known in self.tasks:
+            if known.name == task:
+                return known.outputs
+        raise ValueError(f"task: found {task!r}, expected one of {[t.name for t in self.tasks]}; correct the name")
+
+
+def _to_user(output: NDArray[np.float32], kind: str, transform: str) -> NDArray[np.float32]:
+    """Undoes a regression's transform and drops its axis of one; probabilities pass unchanged."""
+    if kind != "regression":
+        return output
+    value: NDArray[np.float32] = np.expm1(output[:, 0]) if transform == "log1p" else output[:, 0]
+    return value

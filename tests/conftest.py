@@ -1,0 +1,97 @@
+"""Shared fixtures, and what `realdata` means.
+
+A test marked `realdata` reads a public data set in place. Where the data root is missing such tests are deselected and
+one line says so: a fresh clone passes without them, and nobody mistakes "not run" for "passed".
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from forewarn.events import History
+    from training.config import TrainConfig
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DATA_ROOT = Path(os.environ.get("FOREWARN_DATA", REPOSITORY.parent / "shared" / "data")).resolve()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if DATA_ROOT.is_dir():
+        return
+    deselected = [item for item in items if item.get_closest_marker("realdata")]
+    if not deselected:
+        return
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if not item.get_closest_marker("realdata")]
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        reporter.write_line(
+            f"realdata: {len(deselected)} tests deselected: found no folder {DATA_ROOT}, expected public data sets; "
+            "set FOREWARN_DATA to their folder"
+        )
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The repository root."""
+    return REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of the public data sets; only tests marked `realdata` may ask for it."""
+    return DATA_ROOT
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """A training configuration that takes seconds: few simulated customers, the tiny model, the real text encoder."""
+    from training.config import compose
+
+    # Exported encoders and text vectors outlive the session: they depend on nothing but the encoder and the texts.
+    cache = REPOSITORY / ".pytest_cache" / "forewarn" / "text"
+    return compose(
+        "model=tiny",
+        "logger=none",
+        "protocol=customer",
+        "data.options.customers=150",
+        "data.options.hazard_scale=1e-4",
+        "trainer.epochs=3",
+        "trainer.progress=false",
+        "trainer.threads=2",
+        "optim.token_budget=1024",
+        "bootstrap=20",
+        f"text.cache_dir={cache}",
+        f"run={tmp_path_factory.mktemp('run')}",
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_config: TrainConfig) -> Path:
+    """The folder of a whole training run under `tiny_config`."""
+    from training.train import train
+
+    train(tiny_config)
+    return Path(tiny_config.run)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_run: Path) -> Path:
+    """The bundle of `tiny_run`."""
+    return tiny_run / "bundle"
+
+
+@pytest.fixture(scope="session")
+def tiny_histories(tiny_config: TrainConfig, tiny_run: Path) -> list[History]:
+    """The test histories of `tiny_run`, as its model may see them."""
+    from training.prepare import LabelledSplits
+    from training.train import load_target
+
+    folder = tiny_run / "again"
+    splits = LabelledSplits.open(tiny_config.data, load_target(tiny_config), tiny_config.protocol, folder)
+    return list(splits.visible("test"))

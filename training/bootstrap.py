@@ -1,0 +1,110 @@
+"""Metrics of a ranking under many row weightings at once: the point estimate and every bootstrap resample.
+
+Resampling clusters with replacement only changes how often each row counts, so rows are sorted once and every metric
+is computed for all weightings together (R weightings, N rows, G groups of equal scores).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+WORKLOADS = (0.05, 0.12)  # shares of rows a team can look at; .118 is the yardstick of arXiv 2010.06145
+ECE_BINS = 15
+_CHUNK = 4_000_000  # weights held at once
+
+
+def cluster_weights(clusters: NDArray[np.generic], resamples: int, seed: int) -> Iterator[Floats]:
+    """Row weights in chunks [r, N]: first all ones, then how often each row's cluster was drawn in each resample."""
+    names, cluster_N = np.unique(clusters, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    per_chunk = max(1, _CHUNK // max(len(cluster_N), 1))
+    yield np.ones((1, len(cluster_N)))
+    for start in range(0, resamples, per_chunk):
+        size = min(per_chunk, resamples - start)
+        drawn = [np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names)) for _ in range(size)]
+        yield np.array(drawn, dtype=np.float64)[:, cluster_N]
+
+
+def estimates(
+    metric: Callable[[Floats], dict[str, Floats]], clusters: NDArray[np.generic], resamples: int, seed: int
+) -> dict[str, dict[str, float | None]]:
+    """``{name: {value, low, high}}``: each metric with its 95 % percentile interval over resampled clusters.
+
+    Undefined values (an AUROC without both classes) are None, also in JSON; so are intervals without resamples.
+    """
+    chunks = [metric(weights) for weights in cluster_weights(clusters, resamples, seed)]
+    result = {}
+    for name in chunks[0]:
+        values = np.concatenate([chunk[name] for chunk in chunks])
+        drawn = values[1:][np.isfinite(values[1:])]
+        low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
+        result[name] = {"value": _json(values[0]), "low": _json(low), "high": _json(high)}
+    return result
+
+
+class Ranking:
+    """Scores [N] in [0, 1] and binary labels [N], sorted once; every method maps weights [R, N] to values [R]."""
+
+    def __init__(self, score_N: NDArray[np.floating], label_N: NDArray[np.generic]) -> None:
+        self.score_N = np.asarray(score_N, dtype=np.float64)
+        self.label_N = np.asarray(label_N, dtype=np.float64)
+        self._order = np.argsort(-self.score_N, kind="stable")
+        ranked = self.score_N[self._order]
+        self._groups = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if len(ranked) else np.zeros(0, np.int64)
+
+    def ranked(self, weight_RN: Floats) -> dict[str, Floats]:
+        """AUROC, AUPRC (average precision) and recall per workload; rows of equal score count as in random order."""
+        weight_RN = weight_RN[:, self._order]
+        rows_RG = np.add.reduceat(weight_RN, self._groups, axis=1)
+        hits_RG = np.add.reduceat(weight_RN * self.label_N[self._order], self._groups, axis=1)
+        seen_RG, found_RG = np.cumsum(rows_RG, axis=1), np.cumsum(hits_RG, axis=1)
+        total_R, hits_R = seen_RG[:, -1], found_RG[:, -1]
+        misses_R = total_R - hits_R
+        with np.errstate(divide="ignore", invalid="ignore"):
+            # Each positive beats the negatives ranked below it and half of those that score the same.
+            below_RG = misses_R[:, None] - (seen_RG - found_RG)
+            wins_R = np.sum(hits_RG * (below_RG + 0.5 * (rows_RG - hits_RG)), axis=1)
+            # A resample may hold no row of the top groups: their precision is 0/0 and their hits are 0.
+            precision_RG = np.divide(found_RG, seen_RG, out=np.zeros_like(seen_RG), where=seen_RG > 0)
+            result = {
+                "auroc": wins_R / (hits_R * misses_R),
+                "auprc": np.sum(hits_RG * precision_RG, axis=1) / hits_R,
+            }
+            for share in WORKLOADS:
+                # Linear within a group of equal scores: the expectation when the group is worked through at random.
+                caught = [
+                    np.interp(share * total, np.r_[0.0, seen], np.r_[0.0, found])
+                    for total, seen, found in zip(total_R, seen_RG, found_RG, strict=True)
+                ]
+                result[f"recall_{round(100 * share)}"] = np.array(caught) / hits_R
+        return result
+
+    def calibration(self, weight_RN: Floats) -> dict[str, Floats]:
+        """Brier score, log loss and ECE over 15 equal-mass bins.
+
+        Equal-mass bins (Nguyen and O'Connor 2015, arXiv 1508.05154) because rare events leave equal-width bins empty;
+        rows of equal score share a bin. The bootstrap interval of an ECE leans upwards: it adds sampling noise.
+        """
+        total_R = weight_RN.sum(axis=1)
+        clipped_N = np.clip(self.score_N, 1e-7, 1 - 1e-7)
+        log_loss_N = -np.where(self.label_N > 0, np.log(clipped_N), np.log1p(-clipped_N))
+        edges = np.unique(np.quantile(self.score_N, np.linspace(0, 1, ECE_BINS + 1)[1:-1]))
+        bins_N = np.searchsorted(edges, self.score_N, side="right")
+        gap_NB = np.zeros((len(bins_N), len(edges) + 1))
+        gap_NB[np.arange(len(bins_N)), bins_N] = self.label_N - self.score_N
+        return {
+            "brier": weight_RN @ (self.score_N - self.label_N) ** 2 / total_R,
+            "log_loss": weight_RN @ log_loss_N / total_R,
+            "ece": np.abs(weight_RN @ gap_NB).sum(axis=1) / total_R,
+        }
+
+    def __call__(self, weight_RN: Floats) -> dict[str, Floats]:
+        return self.ranked(weight_RN) | self.calibration(weight_RN)
+
+
+def _json(value: float | np.floating) -> float | None:
+    return float(value) if np.isfinite(value) else None

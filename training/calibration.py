@@ -1,0 +1,62 @@
+"""Calibration: an affine map of the logits fitted on the validation slice, the latest part of the modelling data.
+
+Platt scaling per hazard bin, vector scaling for classes (Platt 1999; Guo et al. 2017, arXiv 1706.04599). A task whose
+slice says too little, or whose likelihood does not improve, keeps the neutral map.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from forewarn.model import HeadSpec
+from forewarn.model.scores import Calibration
+from training.losses import task_loss
+
+_LEAST_LABELS = 50  # of the rarer outcome; two parameters per bin need about this many to be worth fitting
+
+
+def fit_calibration(head: HeadSpec, raw_NK: Tensor, labels: dict[str, Tensor]) -> Calibration:
+    """Fits scale and shift of one task from raw outputs [N, K] and labels of N prefixes (layout of `task_loss`)."""
+    if head.kind == "regression":
+        return Calibration.neutral(head)
+    fitted = _enough(head, labels)
+    scale_log = torch.zeros(head.size if head.kind == "hazard" else 1, requires_grad=True)
+    shift = torch.zeros(head.size, requires_grad=True)
+    raw_1NK = raw_NK.float().unsqueeze(0)
+    labels_1N = {name: array.unsqueeze(0) for name, array in labels.items()}
+
+    def mapped() -> tuple[Tensor, Tensor]:
+        return (scale_log * fitted[: len(scale_log)]).exp().expand(head.size), shift * fitted
+
+    def loss() -> Tensor:
+        scale, offset = mapped()
+        return task_loss(head.kind, raw_1NK * scale + offset, labels_1N, "prefix")
+
+    optimizer = torch.optim.LBFGS([scale_log, shift], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    with torch.no_grad():
+        before = loss()
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        scale, offset = mapped()
+        if not (torch.isfinite(scale).all() and loss() <= before):
+            return Calibration.neutral(head)
+    return Calibration(scale.tolist(), offset.tolist())
+
+
+def _enough(head: HeadSpec, labels: dict[str, Tensor]) -> Tensor:
+    """1.0 [K] where the slice holds enough of the rarer outcome to fit, else 0.0."""
+    if head.kind == "hazard":
+        onsets = (labels["onset"].bool() & labels["at_risk"].bool()).sum(dim=0)
+        quiet = labels["at_risk"].sum(dim=0) - onsets
+        return (torch.minimum(onsets, quiet) >= _LEAST_LABELS).float()
+    label = labels["label"]
+    counts = torch.bincount(label[label >= 0], minlength=head.size)
+    return torch.full((head.size,), float(counts.sum() >= _LEAST_LABELS * head.size))

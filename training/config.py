@@ -1,0 +1,134 @@
+"""Typed configuration of training, evaluation and export; every knob of `conf/` has its type and default here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+
+from forewarn.events.config import DataConfig
+from forewarn.model import ModelConfig
+from forewarn.sequence import SequenceConfig
+from forewarn.targets import ProtocolConfig
+from forewarn.text import TextConfig
+from training.losses import WEIGHTINGS
+
+CONF = Path(__file__).resolve().parent.parent / "conf"
+
+
+@dataclass
+class OptimConfig:
+    """The optimiser and the batches it sees."""
+
+    learning_rate: float = 1e-3  # peak rate of AdamW
+    weight_decay: float = 0.05
+    beta2: float = 0.98
+    warmup: float = 0.05  # share of all steps spent warming up
+    clip: float = 1.0  # largest gradient norm
+    token_budget: int = 4_096  # events per batch, padding included
+    weighting: str = "history"  # who counts in the loss: every "history" alike, or every "prefix" alike
+    ema: float = 0.0  # decay per step of the averaged weights that are kept; 0 keeps the raw weights
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTINGS:
+            raise ValueError(f"optim.weighting: found {self.weighting!r}, expected one of {WEIGHTINGS}; use history")
+
+
+@dataclass
+class TrainerConfig:
+    """Where and how long to train; passed on to Lightning, nothing else knows the hardware."""
+
+    accelerator: str = "cpu"
+    devices: Any = 1  # number of processes, or "auto"
+    strategy: str = "auto"
+    precision: str = "32-true"
+    epochs: int = 20
+    patience: int = 4  # epochs without a better validation loss before training stops
+    workers: int = 0  # data-loading processes
+    threads: int = 0  # CPU threads of torch, 0 leaves the choice to torch
+    deterministic: bool = True
+    progress: bool = True
+
+
+@dataclass
+class LoggerConfig:
+    """Which Lightning loggers record a run."""
+
+    kind: str = "tensorboard"  # tensorboard, mlflow or none
+    experiment: str = "forewarn"  # mlflow: name of the experiment
+    tracking_uri: str | None = None  # mlflow: server or database; None writes into the run folder
+
+
+@dataclass
+class TrainConfig:
+    """`python -m training.train`: one run from raw events to a bundle."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    target: str | None = None  # name in conf/targets or path of a target YAML; null takes the data set's default
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    text: TextConfig = field(default_factory=TextConfig)
+    sequence: SequenceConfig = field(default_factory=SequenceConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    seed: int = 0
+    run: str = MISSING  # folder of the run; its bundle is <run>/bundle
+    resume: bool = False  # continue the run in `run`, or the newest unfinished one beside it
+    baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm"])
+    bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
+    precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
+    report: str | None = None  # Markdown file to write the table of results to, beside <run>/report.md
+
+
+@dataclass
+class ExportConfig:
+    """`python -m training.export`: a bundle from a finished or interrupted run."""
+
+    run: str = MISSING  # folder of the training run
+    bundle: str | None = None  # folder to write; null is <run>/bundle
+    precisions: list[str] = field(default_factory=lambda: ["fp32"])  # fp32, fp16
+    provider: str = "cpu"  # ONNX Runtime provider of the parity check: cpu or cuda
+
+
+@dataclass
+class EvaluateConfig:
+    """`python -m training.evaluate`: a bundle's scores on a data set, measured."""
+
+    bundle: str = MISSING  # bundle folder
+    data: DataConfig = field(default_factory=DataConfig)
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
+    split: str = "test"  # split to measure on
+    provider: str = "cpu"
+    precision: str = "fp32"
+    bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
+    out: str | None = None  # folder for metrics.json and report.md; null is <bundle>/../evaluation-<data name>
+    scores: bool = False  # also write the scores of every prefix as scores.parquet
+
+
+def typed(config: DictConfig, kind: type[Any]) -> Any:
+    """The dataclass behind a composed Hydra config, every value checked against its type."""
+    with open_dict(config):
+        config.pop("hydra", None)
+    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
+
+
+def compose(*overrides: str, root: str = "train", kind: type[Any] = TrainConfig) -> Any:
+    """The typed configuration that a command would run with these overrides; for notebooks, tests and other commands."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return typed(hydra_compose(root, list(overrides), return_hydra_config=True), kind)
+
+
+def register() -> None:
+    """Registers the schemas under the names that the root configs in `conf/` start from."""
+    store = ConfigStore.instance()
+    for name, kind in (("train", TrainConfig), ("export", ExportConfig), ("evaluate", EvaluateConfig)):
+        store.store(name=f"{name}_schema", node=kind)
+
+
+register()

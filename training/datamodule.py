@@ -1,0 +1,96 @@
+"""Batches for Lightning: token-budget batches over the memory-mapped dataset, numpy turned into torch here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from forewarn.sequence import EncodedHistory, RaggedDataset, TokenBudgetBatches, collate
+from training.config import OptimConfig
+
+INPUT_COLUMNS = ("categorical", "numeric", "position", "text_index", "text_vectors")
+# What padding holds in each kind of label array: not at risk, no class, no value.
+_PADDING = {"onset": 0, "at_risk": False, "label": -1, "value": np.nan}
+
+
+def encoded_row(history_id: str, arrays: dict[str, NDArray[Any]]) -> EncodedHistory:
+    """The inputs of one dataset row; a row stores no event ids, since no loss and no metric needs them."""
+    inputs = {name: arrays[name] for name in INPUT_COLUMNS}
+    return EncodedHistory(history_id=history_id, event_ids=(), **inputs)
+
+
+class EncodedDataset(Dataset[dict[str, torch.Tensor]]):
+    """Whole batches by their row indices: inputs of `collate`, `length` [B], padded labels named "<task>.<part>"."""
+
+    def __init__(self, path: Path) -> None:
+        self.rows = RaggedDataset(path)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
+        rows = [self.rows[index] for index in indices]
+        arrays: dict[str, NDArray[Any]] = collate([encoded_row(*row) for row in rows])
+        size, longest = arrays["position"].shape
+        for name, first in rows[0][1].items():
+            if "." not in name:  # labels alone are named "<task>.<part>"
+                continue
+            padded = np.full((size, longest, *first.shape[1:]), _PADDING[name.rpartition(".")[2]], dtype=first.dtype)
+            for i, (_, row) in enumerate(rows):
+                padded[i, : len(row[name])] = row[name]
+            arrays[name] = padded
+        arrays["length"] = np.array([len(row["position"]) for _, row in rows])
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _whole(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return batch
+
+
+class SequenceDataModule(pl.LightningDataModule):
+    """Training and validation batches of a prepared dataset folder (`train.arrow`, `valid.arrow`)."""
+
+    def __init__(self, folder: Path, optim: OptimConfig, seed: int, workers: int) -> None:
+        super().__init__()
+        self.folder, self.optim, self.seed, self.workers = folder, optim, seed, workers
+        self.train_batches: TokenBudgetBatches | None = None
+
+    def batches(self, split: str, *, shuffle: bool) -> tuple[EncodedDataset, TokenBudgetBatches]:
+        """The dataset of a split and its token-budget batches for this process."""
+        dataset = EncodedDataset(self.folder / f"{split}.arrow")
+        trainer = self.trainer
+        return dataset, TokenBudgetBatches(
+            dataset.rows.lengths("position"),
+            self.optim.token_budget,
+            shuffle=shuffle,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer is not None else 0,
+            world_size=trainer.world_size if trainer is not None else 1,
+        )
+
+    def _loader(self, split: str, *, shuffle: bool) -> DataLoader[dict[str, torch.Tensor]]:
+        dataset, batches = self.batches(split, shuffle=shuffle)
+        if shuffle:
+            self.train_batches = batches
+        return DataLoader(
+            dataset,
+            batch_sampler=batches,
+            collate_fn=_whole,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
+        loader = self._loader("train", shuffle=True)
+        assert self.train_batches is not None and self.trainer is not None
+        self.train_batches.set_epoch(self.trainer.current_epoch)
+        return loader
+
+    def val_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
+        return self._loader("valid", shuffle=False)

@@ -1,0 +1,218 @@
+"""`python -m training.export run=…`: a bundle from a training run; also how the train command writes its own.
+
+A bundle is built under a temporary name and renamed when every graph has passed its parity check, so a folder under a
+bundle's name is complete.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+
+from forewarn.bundle import Bundle, Manifest, TextFacts, seal
+from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
+from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
+from forewarn.model import Scores, SequenceModel
+from forewarn.model.scores import Calibration
+from forewarn.sequence import RaggedDataset, TokenBudgetBatches, collate
+from training.calibration import fit_calibration
+from training.command import run_command
+from training.config import ExportConfig, typed
+from training.datamodule import EncodedDataset, encoded_row
+from training.fit import CHECKPOINTS, load_model
+from training.heads import task_outputs
+from training.model_card import model_card
+from training.onnx_export import check_parity, export_graph
+from training.prepare import Prepared
+
+_PARITY_HISTORIES = 64  # validation histories that every graph is checked on, beside single events
+
+
+def export_bundle(
+    model: SequenceModel, prepared: Prepared, destination: Path, precisions: list[str], provider: str = "cpu"
+) -> Manifest:
+    """Calibrates, exports, checks and seals a bundle at `destination`, replacing a bundle that is there.
+
+    ValueError when a graph differs from torch by more than its limit; then nothing is written.
+    """
+    building = _building(destination)
+    try:
+        calibration = calibrate(model, prepared)
+        scores = Scores(model, calibration)
+        graphs, parity = {}, {}
+        for precision in precisions:
+            graphs[precision] = "sequence.onnx" if precision == "fp32" else f"sequence.{precision}.onnx"
+            graph = building / graphs[precision]
+            export_graph(scores, graph, precision)
+            parity[precision] = check_parity(scores, graph, precision, _parity_feeds(prepared), provider)
+        (building / FEATURIZER).write_text(json.dumps(prepared.featurizer.to_dict()))
+        (building / TARGET).write_text(prepared.target.to_yaml())
+        (building / "calibration.json").write_text(
+            json.dumps({name: own._asdict() for name, own in calibration.items()}, indent=2) + "\n"
+        )
+        manifest = seal_with(
+            building,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            git_commit=git_commit(),
+            versions=versions(),
+            tasks=[task_outputs(task) for task in prepared.target.tasks],
+            graphs=graphs,
+            text=_copy_text(prepared, building),
+            model=asdict(model.config),
+            data=prepared.facts,
+            parity=parity,
+            metrics={},
+        )
+        _publish(building, destination)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return manifest
+
+
+def record_metrics(bundle: Path, metrics: dict[str, Any]) -> Manifest:
+    """Gives a bundle its measured metrics and the model card that shows them; the model's hash stays what it was."""
+    manifest = Bundle.load(bundle).manifest
+    building = _building(bundle)
+    try:
+        # Hard links: the graphs are not copied, and a file to be written anew must first be let go of.
+        shutil.copytree(bundle, building, copy_function=os.link, dirs_exist_ok=True)
+        for name in (METRICS, MODEL_CARD, MANIFEST):
+            (building / name).unlink()
+        names = ("created", "git_commit", "versions", "tasks", "graphs", "text", "model", "data", "parity")
+        manifest = seal_with(building, metrics=metrics, **{name: getattr(manifest, name) for name in names})
+        _publish(building, bundle)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return manifest
+
+
+def seal_with(folder: Path, **facts: Any) -> Manifest:
+    """Writes metrics.json and the model card from the manifest's own facts, then the manifest."""
+    (folder / METRICS).write_text(json.dumps(facts["metrics"], indent=2) + "\n")
+    (folder / MODEL_CARD).write_text(model_card(facts))
+    return seal(folder, **facts)
+
+
+def calibrate(model: SequenceModel, prepared: Prepared) -> dict[str, Calibration]:
+    """Calibration of every task, fitted on the validation split."""
+    dataset = EncodedDataset(prepared.split("valid"))
+    batches = TokenBudgetBatches(dataset.rows.lengths("position"), 8_192, shuffle=False)
+    raw: dict[str, list[torch.Tensor]] = {}
+    labels: dict[str, list[torch.Tensor]] = {}
+    for indices in batches:
+        batch = dataset.__getitems__(indices)
+        real = torch.arange(batch["position"].shape[1]) < batch["length"].unsqueeze(1)
+        with torch.no_grad():
+            outputs = model.eval()(**{name: batch[name] for name in batch if "." not in name and name != "length"})
+        for name, output in outputs.items():
+            raw.setdefault(name, []).append(output[real])
+        for name in batch:
+            if "." in name:
+                labels.setdefault(name, []).append(batch[name][real])
+    return {
+        head.name: fit_calibration(
+            head,
+            torch.cat(raw[head.name]),
+            {
+                name.removeprefix(f"{head.name}."): torch.cat(parts)
+                for name, parts in labels.items()
+                if name.startswith(f"{head.name}.")
+            },
+        )
+        for head in model.head_specs
+    }
+
+
+def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
+    """Real validation histories: one alone, its first event alone, and ragged batches."""
+    dataset = RaggedDataset(prepared.split("valid"))
+    chosen = np.linspace(0, len(dataset) - 1, min(_PARITY_HISTORIES, len(dataset)), dtype=np.int64)
+    histories = [encoded_row(*dataset[int(i)]) for i in chosen]
+    yield collate(histories[:1])
+    yield collate([histories[0].take(slice(0, 1))])
+    yield collate(histories)
+    yield collate(sorted(histories, key=lambda history: -history.length)[:4])
+
+
+def _copy_text(prepared: Prepared, folder: Path) -> TextFacts | None:
+    if prepared.text_folder is None:
+        return None
+    shutil.copytree(prepared.text_folder, folder / TEXT_FOLDER)
+    facts = json.loads((folder / TEXT_FOLDER / "text.json").read_text())
+    return TextFacts(facts["source"], prepared.featurizer.text_width, facts["max_tokens"])
+
+
+def _building(destination: Path) -> Path:
+    building = destination.with_name(f".{destination.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    return building
+
+
+def _publish(building: Path, destination: Path) -> None:
+    """Gives a finished folder its name; what was there steps aside first and goes last."""
+    old = destination.with_name(f".{destination.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if destination.exists():
+        if not (destination / MANIFEST).is_file():
+            raise ValueError(f"bundle: found a folder {destination} that is no bundle, expected none; name another one")
+        destination.rename(old)
+    building.rename(destination)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def git_commit() -> str:
+    """The commit of the working tree, "-dirty" appended when it was changed, "unknown" outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
+    except FileNotFoundError:
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Versions of what made the graphs."""
+    names = ("forewarn", "torch", "pytorch-lightning", "onnx", "onnxscript", "transformers", "numpy")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return found | {"onnxruntime": onnxruntime.__version__}  # its distribution has another name on GPU nodes
+
+
+def main(config: DictConfig) -> dict[str, Any]:
+    """Exports the best checkpoint of a run."""
+    export: ExportConfig = typed(config, ExportConfig)
+    run = Path(export.run)
+    checkpoint, encoded = run / CHECKPOINTS / "best.ckpt", run / "data" / "encoded"
+    for path in (checkpoint, encoded / "prepared.json"):
+        if not path.is_file():
+            raise ValueError(f"run: found no {path}, expected the folder of a training run; correct run=")
+    destination = Path(export.bundle) if export.bundle else run / "bundle"
+    manifest = export_bundle(
+        load_model(checkpoint), Prepared.load(encoded), destination, export.precisions, export.provider
+    )
+    return {"bundle": destination, "model_hash": manifest.model_hash, "parity": manifest.parity}
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="export")
+def command(config: DictConfig) -> None:
+    """Hydra entry point."""
+    run_command(main, config)
+
+
+if __name__ == "__main__":
+    command()

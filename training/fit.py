@@ -1,0 +1,104 @@
+"""Fitting with Lightning: callbacks, loggers, resuming. What runs where is the trainer config's business alone."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
+
+from forewarn.model import InputShapes, SequenceModel
+from training.config import LoggerConfig, TrainConfig
+from training.datamodule import SequenceDataModule
+from training.heads import head_specs
+from training.module import SequenceModule
+from training.prepare import Prepared
+
+log = logging.getLogger(__name__)
+CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network and how the training went."""
+
+    model: SequenceModel
+    best: Path  # checkpoint of the epoch with the lowest validation loss
+    facts: dict[str, Any]
+
+
+def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
+    """Trains until the validation loss stops falling; continues from `<run>/checkpoints/last.ckpt` if that exists."""
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    inputs = InputShapes(
+        prepared.featurizer.cardinalities, len(prepared.featurizer.quantiles), prepared.featurizer.text_width
+    )
+    module = SequenceModule(config.model, inputs, head_specs(prepared), config.optim, config.seed)
+    data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
+    _, batches = data.batches("train", shuffle=True)
+    log.info("training batches hold %.1f %% real tokens", 100 * batches.real_token_share())
+
+    folder = run / CHECKPOINTS
+    # `last` is written every epoch, `best` only when the validation loss improves.
+    best = ModelCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
+    callbacks: list[pl.Callback] = [best, EarlyStopping("valid/loss", patience=config.trainer.patience)]
+    if config.optim.ema:
+        callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
+    if config.trainer.progress:
+        callbacks.append(TQDMProgressBar(leave=False))
+    trainer = pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        strategy=config.trainer.strategy,
+        precision=config.trainer.precision,  # type: ignore[arg-type]
+        max_epochs=config.trainer.epochs,
+        gradient_clip_val=config.optim.clip,
+        deterministic=config.trainer.deterministic,
+        callbacks=callbacks,
+        logger=_loggers(config.logger, run),
+        enable_progress_bar=config.trainer.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        use_distributed_sampler=False,  # token-budget batches shard themselves
+        reload_dataloaders_every_n_epochs=1,  # each epoch has its own order of batches
+    )
+    last = folder / LAST
+    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
+    checkpoint = Path(best.best_model_path)
+    facts = {
+        "epochs": trainer.current_epoch,
+        "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
+        "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
+        "real_token_share": round(batches.real_token_share(), 4),
+        "train_tokens_per_s": round(float(trainer.callback_metrics.get("train/tokens_per_s", torch.nan)), 1),
+    }
+    return Fitted(load_model(checkpoint), checkpoint, facts)
+
+
+def load_model(checkpoint: Path) -> SequenceModel:
+    """The network of a checkpoint, in evaluation mode on the CPU."""
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    model = SequenceModule.network_from(saved["hyper_parameters"])
+    model.load_state_dict(
+        {name.removeprefix("model."): tensor for name, tensor in saved["state_dict"].items() if "model." in name}
+    )
+    return model.eval()
+
+
+def _loggers(config: LoggerConfig, run: Path) -> list[Logger]:
+    if config.kind == "tensorboard":
+        return [TensorBoardLogger(str(run), name="tensorboard", version="")]
+    if config.kind == "mlflow":
+        uri = config.tracking_uri or f"sqlite:///{(run / 'mlflow.db').absolute()}"
+        return [MLFlowLogger(config.experiment, tracking_uri=uri)]
+    if config.kind == "none":
+        return []
+    raise ValueError(f"logger.kind: found {config.kind!r}, expected tensorboard, mlflow or none; use logger=none")

@@ -1,0 +1,88 @@
+"""Scores of a split, measured: the rows of a dataset file, scored by a bundle or a baseline, under one set of metrics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from forewarn.bundle import Scorer
+from forewarn.sequence import EncodedHistory, RaggedDataset, TokenBudgetBatches
+from forewarn.targets import HazardLabels, RegressionTask, TargetSpec, Task, TaskLabels
+from training.aggregates import Rows
+from training.baselines import Predict
+from training.datamodule import encoded_row
+from training.metrics import evaluate_task
+
+TOKEN_BUDGET = 8_192  # events per scoring batch
+
+
+@dataclass(frozen=True)
+class SplitRows:
+    """One split: its encoded histories and, per task, the rows that count."""
+
+    histories: list[EncodedHistory]
+    tasks: dict[str, Rows]
+
+    @classmethod
+    def load(cls, path: Path, target: TargetSpec) -> SplitRows:
+        """Reads a dataset file; arrays stay memory-mapped."""
+        dataset = RaggedDataset(path)
+        rows = [dataset[i] for i in range(len(dataset))]
+        histories = [encoded_row(*row) for row in rows]
+        labels = {task.name: [_labels(task, arrays) for _, arrays in rows] for task in target.tasks}
+        return cls(histories, {name: Rows(histories, own) for name, own in labels.items()})
+
+
+def _labels(task: Task, arrays: dict[str, NDArray[Any]]) -> TaskLabels:
+    if task.kind == "hazard":
+        return HazardLabels(arrays[f"{task.name}.onset"], arrays[f"{task.name}.at_risk"].astype(bool))
+    return arrays[f"{task.name}.{'label' if task.kind == 'classification' else 'value'}"]
+
+
+def score_split(scorer: Scorer, histories: list[EncodedHistory], target: TargetSpec) -> dict[str, NDArray[np.float32]]:
+    """Scores of every prefix, history by history: per task risk [N, K], probabilities [N, K] or label values [N]."""
+    lengths = np.array([history.length for history in histories])
+    scores: list[dict[str, NDArray[np.float32]]] = [{} for _ in histories]
+    batches = TokenBudgetBatches(lengths, TOKEN_BUDGET, shuffle=False)
+    for batch in tqdm(batches, desc="score", unit=" batches", disable=None, leave=False):
+        for i, score in zip(batch, scorer.run([histories[i] for i in batch]), strict=True):
+            scores[i] = score
+    return {task.name: as_labelled(task, np.concatenate([score[task.name] for score in scores])) for task in target.tasks}
+
+
+def as_labelled(task: Task, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A task's scores in the scale of its labels: a regression's are transformed again."""
+    return task.forward(values) if isinstance(task, RegressionTask) else values
+
+
+def measure(
+    target: TargetSpec, rows: SplitRows, scores: dict[str, NDArray[Any]], resamples: int, seed: int = 0
+) -> dict[str, Any]:
+    """Metrics of every task, as in metrics.json."""
+    return {
+        task.name: evaluate_task(
+            task,
+            scores[task.name],
+            rows.tasks[task.name].label(),
+            clusters=rows.tasks[task.name].clusters(),
+            prefix=rows.tasks[task.name].prefix(),
+            resamples=resamples,
+            seed=seed,
+        )
+        for task in target.tasks
+    }
+
+
+def measure_baseline(
+    task: Task, predict: Predict, rows: SplitRows, resamples: int, seed: int = 0
+) -> dict[str, Any]:
+    """Metrics of one baseline on one task, on the rows of `measure`."""
+    own = rows.tasks[task.name]
+    return evaluate_task(
+        task, predict(own), own.label(), clusters=own.clusters(), prefix=own.prefix(), resamples=resamples, seed=seed
+    )

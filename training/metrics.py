@@ -1,0 +1,170 @@
+"""What a model is worth: metrics of one task with intervals, ready for metrics.json.
+
+Design choices
+- A hazard task is measured per horizon on the cumulative risk, over the rows whose outcome within it is known.
+- Every metric carries a 95 % bootstrap interval clustered by history or customer, since a history's prefixes are
+  anything but independent.
+- Prevalence stands beside AUPRC, and the AUROC per prefix length k beside the pooled one: over all histories that
+  reach k events (variable cohort), and over those that reach every k (fixed cohort).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forewarn.targets import ClassificationTask, HazardLabels, HazardTask, RegressionTask, Task, TaskLabels
+from training.bootstrap import Floats, Ranking, estimates
+
+PREFIXES = 8
+
+
+def evaluate_task(
+    task: Task,
+    predictions: NDArray[np.floating],
+    labels: TaskLabels,
+    *,
+    clusters: NDArray[np.generic],
+    prefix: NDArray[np.integer],
+    histories: NDArray[np.generic] | None = None,
+    resamples: int = 200,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Measure predictions of N rows against their labels.
+
+    predictions: hazard cumulative risk [N, K]; classification probabilities [N, classes]; regression [N], transformed
+    like the labels. labels: as from ``label_history``, rows concatenated. clusters [N]: history or customer of each
+    row, what the bootstrap resamples. prefix [N]: number of events of the row, from 1. histories [N]: for the fixed
+    cohort, ``clusters`` when not given. Rows without label are left out here.
+    """
+    if len(predictions) != len(clusters) or len(predictions) != len(prefix):
+        raise ValueError(
+            f"task {task.name}: found {len(predictions)} predictions, {len(clusters)} clusters and {len(prefix)} "
+            "prefixes, expected one of each per row; give rows in one order"
+        )
+    if isinstance(task, HazardTask):
+        assert isinstance(labels, HazardLabels)
+        histories = clusters if histories is None else histories
+        measured = _hazard(task, predictions, labels, clusters, prefix, histories, resamples, seed)
+    else:
+        assert isinstance(labels, np.ndarray)
+        rows = labels >= 0 if isinstance(task, ClassificationTask) else np.isfinite(labels)
+        known = predictions[rows], labels[rows], clusters[rows], resamples, seed
+        measured = _counts(rows, clusters)
+        measured |= _classification(task, *known) if isinstance(task, ClassificationTask) else _regression(task, *known)
+    return {"kind": task.kind} | measured
+
+
+def headline(result: dict[str, Any]) -> dict[str, float | None]:
+    """The one or two figures of a task that a command prints: AUROC of the longest horizon, macro-F1, or MAE."""
+    if result["kind"] == "hazard":
+        horizon, measured = list(result["horizons"].items())[-1]
+        return {f"auroc_{horizon.replace(' ', '_')}": measured.get("auroc", {}).get("value")}
+    names = ("accuracy", "macro_f1") if result["kind"] == "classification" else ("mae",)
+    return {name: result.get(name, {}).get("value") for name in names}
+
+
+def _hazard(
+    task: HazardTask,
+    risk_NK: NDArray[np.floating],
+    labels: HazardLabels,
+    clusters: NDArray[np.generic],
+    prefix: NDArray[np.integer],
+    histories: NDArray[np.generic],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    within_NK, known_NK = labels.cumulative()
+    result = {}
+    for k, name in enumerate(task.horizons.names):
+        rows = known_NK[:, k]
+        risk, within, cluster = risk_NK[rows, k], within_NK[rows, k], clusters[rows]
+        measured = _counts(rows, clusters) | {"positives": int(within.sum())}
+        if len(within):
+            measured["prevalence"] = float(within.mean())
+            measured |= estimates(Ranking(risk, within), cluster, resamples, seed)
+            measured["by_prefix"] = _by_prefix(risk, within, cluster, prefix[rows], histories[rows], resamples, seed)
+        result[name] = measured
+    return {"horizons": result}
+
+
+def _by_prefix(
+    risk: NDArray[np.floating],
+    within: NDArray[np.generic],
+    clusters: NDArray[np.generic],
+    prefix: NDArray[np.integer],
+    histories: NDArray[np.generic],
+    resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    lengths = range(1, min(PREFIXES, int(prefix.max())) + 1)
+    fixed = np.isin(histories, histories[prefix == lengths[-1]])
+    result = []
+    for k in lengths:
+        entry: dict[str, Any] = {"k": k}
+        for name, cohort in (("variable", prefix == k), ("fixed", (prefix == k) & fixed)):
+            ranking = Ranking(risk[cohort], within[cohort])
+            entry[name] = {"rows": int(cohort.sum())}
+            if cohort.any():
+                entry[name]["prevalence"] = float(within[cohort].mean())
+                entry[name]["auroc"] = estimates(ranking.ranked, clusters[cohort], resamples, seed)["auroc"]
+        result.append(entry)
+    return result
+
+
+def _classification(
+    task: ClassificationTask,
+    probability_NC: NDArray[np.floating],
+    label_N: NDArray[np.integer],
+    clusters: NDArray[np.generic],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    if not len(label_N):
+        return {}
+    size = probability_NC.shape[1]
+    guess_N = probability_NC.argmax(axis=1)
+    likelihood_N = np.clip(probability_NC[np.arange(len(label_N)), label_N], 1e-7, 1.0)
+    log_loss_N = -np.log(likelihood_N.astype(np.float64))
+    pair_N = label_N * size + guess_N
+
+    def measure(weight_RN: Floats) -> dict[str, Floats]:
+        pairs = np.stack([np.bincount(pair_N, weight, minlength=size**2) for weight in weight_RN])
+        confusion_RCC = pairs.reshape(-1, size, size)
+        hits_RC = np.diagonal(confusion_RCC, axis1=1, axis2=2)
+        touched_RC = confusion_RCC.sum(axis=2) + confusion_RCC.sum(axis=1)
+        f1_RC = np.divide(2 * hits_RC, touched_RC, out=np.full_like(touched_RC, np.nan), where=touched_RC > 0)
+        total_R = weight_RN.sum(axis=1)
+        return {
+            "accuracy": hits_RC.sum(axis=1) / total_R,
+            "macro_f1": np.nanmean(f1_RC, axis=1),  # over the classes that occur, in truth or in guess
+            "log_loss": weight_RN @ log_loss_N / total_R,
+        }
+
+    share = np.bincount(label_N, minlength=size) / len(label_N)
+    return {"prevalence": dict(zip(task.classes or (), share.tolist(), strict=False))} | estimates(
+        measure, clusters, resamples, seed
+    )
+
+
+def _regression(
+    task: RegressionTask,
+    value_N: NDArray[np.floating],
+    label_N: NDArray[np.floating],
+    clusters: NDArray[np.generic],
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    if not len(label_N):
+        return {}
+    error_N = np.abs(task.inverse(value_N.astype(np.float64).ravel()) - task.inverse(label_N.astype(np.float64)))
+    measured = estimates(
+        lambda weight_RN: {"mae": weight_RN @ error_N / weight_RN.sum(axis=1)}, clusters, resamples, seed
+    )
+    return {"unit": task.unit if task.field in ("gap", "remaining_time") else None} | measured
+
+
+def _counts(rows: NDArray[np.bool_], clusters: NDArray[np.generic]) -> dict[str, Any]:
+    return {"rows": int(rows.sum()), "clusters": len(np.unique(clusters[rows]))}

@@ -1,0 +1,109 @@
+"""The LightningModule: loss, optimiser and schedule of the sequence model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from forewarn.model import HeadSpec, InputShapes, ModelConfig, SequenceModel
+from forewarn.sequence.vocabulary import UNKNOWN
+from training.config import OptimConfig
+from training.datamodule import INPUT_COLUMNS
+from training.losses import task_loss
+
+
+
+class SequenceModule(pl.LightningModule):
+    """Trains a `SequenceModel`; knows nothing of the device, the number of processes or the precision it runs in."""
+
+    def __init__(
+        self, model: ModelConfig, inputs: InputShapes, heads: list[HeadSpec], optim: OptimConfig, seed: int
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(
+            {"model": asdict(model), "inputs": asdict(inputs), "heads": [asdict(head) for head in heads]}
+        )
+        self.model = SequenceModel(model, inputs, heads)
+        self.optim, self.seed = optim, seed
+        self._tokens, self._clock = 0, time.perf_counter()
+
+    @staticmethod
+    def network_from(hyperparameters: Mapping[str, Any]) -> SequenceModel:
+        """An untrained network of the shape recorded in a checkpoint's hyperparameters."""
+        heads = [HeadSpec(**{**head, "prior": tuple(head["prior"])}) for head in hyperparameters["heads"]]
+        inputs = hyperparameters["inputs"]
+        shapes = InputShapes(**{**inputs, "cardinalities": tuple(inputs["cardinalities"])})
+        return SequenceModel(ModelConfig(**hyperparameters["model"]), shapes, heads)
+
+    def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
+        """Weighted sum of the task losses, each logged under "<stage>/<task>"."""
+        raw = self.model(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+        total = raw[self.model.head_specs[0].name].new_zeros(())
+        histories = len(batch["position"])
+        for head in self.model.head_specs:
+            prefix = f"{head.name}."
+            labels = {name.removeprefix(prefix): array for name, array in batch.items() if name.startswith(prefix)}
+            if head.kind == "regression":
+                labels["value"] = (labels["value"] - head.center) / head.spread
+            loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting)
+            self.log(f"{stage}/{head.name}", loss, batch_size=histories, sync_dist=stage == "valid")
+            total = total + head.weight * loss
+        self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")
+        return total
+
+    def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        self._tokens += int(batch["length"].sum())
+        return self.loss(self.hide(batch), "train")
+
+    def validation_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
+        return self.loss(batch, "valid")
+
+    def hide(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Field and event dropout: hidden fields read as unknown or missing, as a new category would when serving."""
+        config = self.model.config
+        categorical, numeric = batch["categorical"], batch["numeric"]
+        event_BT1 = torch.rand(categorical.shape[:2], device=categorical.device).unsqueeze(-1) < config.event_dropout
+        hidden = dict(batch)
+        for name, array, blank in (("categorical", categorical, UNKNOWN), ("numeric", numeric, math.nan)):
+            field = torch.rand(array.shape, device=array.device) < config.field_dropout
+            hidden[name] = array.masked_fill(field | event_BT1, blank)
+        if "text_index" in batch:
+            hidden["text_index"] = batch["text_index"].masked_fill(event_BT1.squeeze(-1), 0)
+        return hidden
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout draws depend on (seed, epoch) alone, so a resumed run repeats the curve of an unbroken one.
+        torch.manual_seed(self.seed * 100_003 + self.current_epoch * 1_009 + self.global_rank)
+        self._tokens, self._clock = 0, time.perf_counter()
+
+    def on_train_epoch_end(self) -> None:
+        self.log("train/tokens_per_s", self._tokens / (time.perf_counter() - self._clock), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW without decay on vectors and embeddings; linear warm-up, then cosine to a tenth of the rate."""
+        decayed, other = [], []
+        for name, parameter in self.model.named_parameters():
+            (decayed if parameter.ndim >= 2 and "table" not in name else other).append(parameter)
+        optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": other, "weight_decay": 0.0}],
+            lr=self.optim.learning_rate,
+            betas=(0.9, self.optim.beta2),
+        )
+        steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        warmup = max(int(self.optim.warmup * steps), 1)
+
+        def rate(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / warmup
+            progress = (step - warmup) / max(steps - warmup, 1)
+            return 0.1 + 0.45 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -1,0 +1,98 @@
+"""The network as ONNX graphs, and the parity check that refuses a graph which does not say what torch says.
+
+Opset 23 keeps a causal attention as one `Attention` node per layer and RMSNorm as one node; sizes are traced at two or
+more and named, so one graph serves every batch size and length.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim
+
+from forewarn.bundle.session import largest_difference, nodes_by_provider, open_session
+from forewarn.model import Scores
+
+OPSET = 23
+PARITY_LIMIT = {"fp32": 1e-4, "fp16": 1e-2}  # largest absolute difference of any score
+Feed = dict[str, NDArray[Any]]
+
+
+def export_graph(scores: Scores, path: Path, precision: str) -> None:
+    """Writes `scores` as one ONNX file; fp16 halves the weights and keeps angles, logits and links in fp32."""
+    if precision not in PARITY_LIMIT:
+        raise ValueError(f"precisions: found {precision!r}, expected one of {sorted(PARITY_LIMIT)}; use fp32 or fp16")
+    network = in_precision(scores, precision)
+    inputs = _example(scores)
+    batch, events, texts = Dim("batch", min=1, max=65_536), Dim("events", min=1, max=65_536), Dim("texts", min=1)
+    dynamic = {name: {0: texts} if name == "text_vectors" else {0: batch, 1: events} for name in inputs}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside torch's own exporter
+        program = torch.onnx.export(
+            network,
+            kwargs=inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=dynamic,
+            output_names=[head.name for head in scores.model.head_specs],
+            verbose=False,
+        )
+    assert program is not None
+    program.save(str(path))
+
+
+def in_precision(scores: Scores, precision: str) -> nn.Module:
+    """A copy of the network in evaluation mode, in the precision of a graph."""
+    network = copy.deepcopy(scores).eval()
+    if precision == "fp16":
+        network.model.half()
+    return network
+
+
+def check_parity(scores: Scores, graph: Path, precision: str, feeds: Iterable[Feed], provider: str = "cpu") -> float:
+    """Largest difference between torch (fp32, CPU) and the graph over `feeds`; ValueError above the limit.
+
+    On CUDA the graph must also run whole: a node left to the CPU provider is refused by name.
+    """
+    reference = in_precision(scores, "fp32")
+    session = open_session(graph, provider)
+    names = [graph_input.name for graph_input in session.get_inputs()]
+    worst, feed = 0.0, {}
+    for feed in feeds:
+        feed = {name: feed[name] for name in names}
+        with torch.no_grad():
+            expected = reference(**{name: torch.from_numpy(array) for name, array in feed.items()})
+        worst = max(worst, largest_difference(session.run(None, feed), [tensor.numpy() for tensor in expected]))
+    if worst > PARITY_LIMIT[precision]:
+        raise ValueError(
+            f"{graph.name}: differs from torch by {worst:.2e}, expected at most {PARITY_LIMIT[precision]:.0e} in "
+            f"{precision} on {provider}; the graph was not shipped: report it with the versions of torch and onnxruntime"
+        )
+    if provider == "cuda" and (left := nodes_by_provider(graph, provider, feed).get("CPUExecutionProvider")):
+        raise ValueError(
+            f"{graph.name}: nodes left on the CPU provider: {dict(left)}, expected none on cuda; "
+            "the graph was not shipped: use an onnxruntime-gpu that implements them"
+        )
+    return worst
+
+
+def _example(scores: Scores) -> dict[str, Tensor]:
+    """Small inputs to trace with; every size differs and is at least two, so that none is taken for a constant."""
+    shapes = scores.model.inputs
+    batch, events, texts = 2, 3, 5
+    inputs = {
+        "categorical": torch.ones(batch, events, len(shapes.cardinalities), dtype=torch.long),
+        "numeric": torch.zeros(batch, events, shapes.numerics),
+        "position": torch.arange(events, dtype=torch.float32).expand(batch, events).clone(),
+    }
+    if shapes.text_width:
+        inputs["text_index"] = torch.ones(batch, events, dtype=torch.long)
+        inputs["text_vectors"] = torch.randn(texts, shapes.text_width)
+    return inputs
