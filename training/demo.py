@@ -1,0 +1,160 @@
+"""`make demo`: from raw events to a risk that moves on screen, through the real commands' own functions and real HTTP.
+
+The service runs as its own process, started by the documented command. The customer shown is one of the test split whom
+the model never saw: among those with an onset, the one whose risk rose most. That is a showcase, not a measurement.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+import hydra
+import msgspec
+import numpy as np
+from omegaconf import DictConfig
+
+from forewarn.bundle import Bundle, Scorer
+from forewarn.events import Event, History
+from training.command import run_command
+from training.config import TrainConfig, typed
+from training.measure import SplitRows, score_split
+from training.prepare import LabelledSplits, Prepared
+from training.train import load_target, train
+
+_SHOWN = 14  # newest events of the customer that are streamed one by one
+_READY_S = 180  # longest wait for the service, Ray's own start included
+
+
+def demo(config: TrainConfig) -> dict[str, Any]:
+    """Trains, serves, streams one customer; leaves the service up until Ctrl-C unless DEMO_ONCE is set."""
+    print("1/3 training the tiny model", flush=True)
+    result = train(config)
+    bundle = Path(result["bundle"])
+    history = showcase(config, bundle)
+    print("2/3 starting the service", flush=True)
+    with service(bundle) as url:
+        print(f"3/3 streaming {history.customer_id} to {url}/v1/score\n", flush=True)
+        risk = stream(url, history, Bundle.load(bundle))
+        if not os.environ.get("DEMO_ONCE"):
+            print(f"\nThe service stays up: {url}/docs. Ctrl-C ends it.", flush=True)
+            wait_for_interrupt()
+    return {"bundle": bundle, "customer": history.customer_id, "risk": risk, "headline": result["headline"]}
+
+
+def showcase(config: TrainConfig, bundle_path: Path) -> History:
+    """The visible history, up to its last event before the onset, of the test customer whose risk rose most."""
+    bundle, run = Bundle.load(bundle_path), Path(config.run)
+    prepared = Prepared.load(run / "data" / "encoded")
+    rows = SplitRows.load(prepared.split("test"), bundle.target)
+    task = bundle.target.tasks[0]
+    risk = score_split(Scorer(bundle), rows.histories, bundle.target)[task.name].reshape(len(rows.tasks[task.name].prefix()), -1)
+    label = rows.tasks[task.name].label()
+    onset = label.onset.any(axis=1) if hasattr(label, "onset") else np.ones(len(risk), dtype=bool)
+    best, chosen, start = -1.0, (rows.histories[0].history_id, 1), 0
+    for history in rows.histories:
+        own = slice(start, start + history.length)
+        start += history.length
+        before = np.flatnonzero(onset[own])
+        if len(before) >= 3:
+            shown = risk[own][max(before[-1] + 1 - _SHOWN, 0) : before[-1] + 1, -1]
+            rise = float(shown[-1] - shown.min())
+            if rise > best:
+                best, chosen = rise, (history.history_id, int(before[-1]) + 1)
+    splits = LabelledSplits.open(config.data, load_target(config), config.protocol, run / "data" / "histories")
+    found = next(history for history in splits.visible("test") if history.history_id == chosen[0])
+    return History(found.history_id, found.customer_id, found.events[: chosen[1]])
+
+
+@contextmanager
+def service(bundle: Path) -> Iterator[str]:
+    """Runs `python -m serving.run` on a free port; yields its address and stops it with SIGTERM."""
+    command = [sys.executable, "-m", "serving.run", f"bundle={bundle}", "port=0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if line.startswith("{"):
+                yield json.loads(line)["url"]
+                return
+            print(f"    {line.rstrip()}", flush=True)
+        raise ValueError(f"serving.run ended with code {process.wait()} before it was ready; its messages are above")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def stream(url: str, history: History, bundle: Bundle) -> list[float]:
+    """Posts the history again after each of its newest events and prints how the risk moves and which events drive it."""
+    task, horizon = bundle.manifest.tasks[0].name, bundle.manifest.tasks[0].outputs[-1]
+    first = max(len(history.events) - _SHOWN, 0)
+    texts = {event.event_id: describe(event) for event in history.events}
+    risks: list[float] = []
+    answer: dict[str, Any] = {}
+    for i in range(first, len(history.events)):
+        last = i + 1 == len(history.events)
+        answer = post(url, history, history.events[: i + 1], explain=3 if last else 0)
+        risks.append(answer["risk"][task][horizon])
+        event = history.events[i]
+        bar = "█" * round(30 * risks[-1])
+        print(f"  {event.occurred_at:%a %d %b %H:%M}  {risks[-1]:6.1%} {bar:<30}  {describe(event)}", flush=True)
+    print(f"\n  {task} within {horizon}: {risks[0]:.1%} → {risks[-1]:.1%}. The events that raise it most:")
+    for reason in answer["reasons"].get(task, []):
+        print(f"    +{reason['contribution']:.2f} log-odds  {texts[reason['event_id']]}")
+    return [round(risk, 4) for risk in risks]
+
+
+def post(url: str, history: History, events: list[Event], explain: int) -> dict[str, Any]:
+    """One request to /v1/score with one history; the answer for it."""
+    body = {
+        "histories": [{"customer_id": history.customer_id, "events": msgspec.to_builtins(events)}],
+        "explain": explain,
+    }
+    request = Request(f"{url}/v1/score", json.dumps(body).encode(), {"content-type": "application/json"})
+    with urlopen(request, timeout=30) as answer:
+        scored: dict[str, Any] = json.loads(answer.read())["histories"][0]
+    return scored
+
+
+def describe(event: Event) -> str:
+    """An event in one short line."""
+    said = (event.text or "").replace("\n", " ")
+    if not said:
+        said = ", ".join(f"{name} {value}" for name, value in list(event.attributes.items())[:3])
+    text = f"{event.type} ({event.actor or event.channel or event.source}) {said}"
+    return text if len(text) <= 90 else text[:89] + "…"
+
+
+def wait_for_interrupt() -> None:
+    """Blocks until Ctrl-C or SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        print("stopping the service", flush=True)
+
+
+def main(config: DictConfig) -> dict[str, Any]:
+    """Runs the demo."""
+    return demo(typed(config, TrainConfig))
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="demo")
+def command(config: DictConfig) -> None:
+    """Hydra entry point."""
+    run_command(main, config)
+
+
+if __name__ == "__main__":
+    command()
