@@ -1,0 +1,30 @@
+"""Targets: what is predicted, how every observation point is labelled, and which histories train and test."""
+
+from __future__ import annotations
+
+from forewarn.targets.horizon import Horizons
+from forewarn.targets.labels import HazardLabels, TaskLabels, label_history
+from forewarn.targets.predicate import Predicate, compile_predicate
+from forewarn.targets.protocol import HistorySummary, ProtocolConfig, summarise
+from forewarn.targets.spec import TargetSpec
+from forewarn.targets.splits import SplitAssignment, assign_splits
+from forewarn.targets.tasks import ClassificationTask, HazardTask, RegressionTask, Task
+
+__all__ = [
+    "ClassificationTask",
+    "HazardLabels",
+    "HazardTask",
+    "HistorySummary",
+    "Horizons",
+    "Predicate",
+    "ProtocolConfig",
+    "RegressionTask",
+    "SplitAssignment",
+    "TargetSpec",
+    "Task",
+    "TaskLabels",
+    "assign_splits",
+    "compile_predicate",
+    "label_history",
+    "summarise",
+]

@@ -1,0 +1,199 @@
+"""Labels of every observation point of a history: the future, as far as it was observed.
+
+Design choices
+- Rows are the visible events (``TargetSpec.visible``); t0 is the ``ingested_at`` of the row's event. Labels read the
+  whole history, inputs never do.
+- Whether a bin is observed depends on clocks only, never on what happened in it: bin (a, b] of a row counts when
+  t0 + b lies within the observation, and ``ever`` when the history is complete within it. Counting an onset in a bin
+  that could not have been seen to stay empty would keep the positives of the last weeks and lose their negatives.
+  An unobserved bin is masked; it never becomes a 0.
+- A complete history ends its own exposure: nothing follows a closed case, so its later bins are observed without onset.
+- Events that became visible at the same instant keep their order: an onset at the row's own instant but after it in
+  the history lies in the future, at the smallest distance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+import numpy as np
+
+from forewarn.events import Event, History
+from forewarn.targets.horizon import FOREVER, SECOND
+from forewarn.targets.predicate import as_number
+from forewarn.targets.spec import TargetSpec
+from forewarn.targets.tasks import END, ClassificationTask, HazardTask, RegressionTask, Task
+
+NONE = -1  # a row without class label
+_NEVER = 2**62  # further away than any bin's end
+
+
+@dataclass(frozen=True)
+class HazardLabels:
+    """Discrete-time hazard labels: ``onset`` int8 [T, K] and ``at_risk`` bool [T, K] per bin.
+
+    A row's bins are at risk up to and including the bin of its onset; masked bins are never at risk.
+    """
+
+    onset: np.ndarray
+    at_risk: np.ndarray
+
+    def cumulative(self) -> tuple[np.ndarray, np.ndarray]:
+        """Onset within each horizon int8 [T, K], and whether that is known bool [T, K]."""
+        within = np.logical_or.accumulate(self.onset.astype(bool), axis=1)
+        known = within | np.logical_and.accumulate(self.at_risk, axis=1)
+        return within.astype(np.int8), known
+
+
+TaskLabels = HazardLabels | np.ndarray
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """What the labelling of one history needs to know; N all events, T rows."""
+
+    events: list[Event]
+    visible: np.ndarray  # bool [N], not hidden
+    rows: np.ndarray  # int64 [T], index of each row's event among all
+    times: np.ndarray  # int64 [N], µs
+    until: int  # µs, last moment of observation
+    closed: bool  # the history ended, and its end was observed
+
+
+def label_history(
+    spec: TargetSpec, history: History, *, observed_until: datetime | None = None, complete: bool | None = None
+) -> dict[str, TaskLabels]:
+    """Label the rows of a whole history for every task; the rows are ``spec.visible(history, observed_until)``.
+
+    Pass the history uncut: with ``observed_until`` (the cut of a split, or the end of the data) what came later is
+    neither row nor label. ``complete`` overrides the spec's. Returns per task HazardLabels [T, K], classes int64 [T]
+    (-1 without label) or transformed numbers float32 [T] (NaN without label). Classes must be fitted.
+    """
+    line = _timeline(spec, history, observed_until, spec.complete if complete is None else complete)
+    return {task.name: _label(task, line) for task in spec.tasks}
+
+
+def _timeline(spec: TargetSpec, history: History, observed_until: datetime | None, complete: bool) -> _Timeline:
+    events = history.events
+    # Whole microseconds: a float of seconds holds them to 0.2 µs, so rounding is exact.
+    seconds = np.fromiter((event.ingested_at.timestamp() for event in events), np.float64, len(events))
+    times = np.rint(seconds * SECOND).astype(np.int64)
+    if observed_until is not None:
+        until = round(observed_until.timestamp() * SECOND)
+    else:
+        until = _NEVER if complete or not events else int(times[-1])
+    visible = np.ones(len(events), bool) if spec.exclude_events is None else ~spec.exclude_events(events)
+    closed = complete and (not events or int(times[-1]) <= until)
+    return _Timeline(events, visible, np.flatnonzero(visible & (times <= until)), times, until, closed)
+
+
+def _label(task: Task, line: _Timeline) -> TaskLabels:
+    if isinstance(task, HazardTask):
+        return _label_hazard(task, line)
+    if isinstance(task, ClassificationTask):
+        return _label_classes(task, line)
+    return _label_numbers(task, line)
+
+
+def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
+    horizons, rows = task.horizons, line.rows
+    edges = horizons.edges
+    onsets, resting = _onsets(task, line)
+    # Next onset of each row; a final outcome is also the label of the last event itself.
+    following = np.searchsorted(onsets, rows, side="left" if task.at == "last" else "right")
+    distance = np.full(len(rows), _NEVER, np.int64)
+    found = following < len(onsets)
+    ahead = onsets[following[found]]
+    if horizons.clock:
+        span = line.times[ahead] - line.times[rows[found]]
+        here, end = line.times[rows], line.until
+    else:
+        # Events are counted as the model sees them; a hidden onset comes right after the last visible event.
+        before = np.cumsum(line.visible) - line.visible
+        here = np.arange(len(rows))
+        span, end = before[ahead] - here[found], _NEVER if line.closed else len(rows) - 1
+    distance[found] = np.maximum(span, 1)
+
+    bins = np.searchsorted(edges, distance, side="left") - 1  # -1: within the lead, K: none
+    observed = here[:, None] + edges[None, 1:] <= end
+    observed[:, edges[1:] >= FOREVER] = line.closed
+    observed = np.logical_and.accumulate(observed, axis=1)
+    number = np.arange(len(edges) - 1)
+    masked = (bins < 0) | resting[rows]
+    at_risk = observed & (number <= bins[:, None]) & ~masked[:, None]
+    return HazardLabels((at_risk & (number == bins[:, None])).astype(np.int8), at_risk)
+
+
+def _onsets(task: HazardTask, line: _Timeline) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the observed onsets, ascending, and which events rest in a cooldown, bool [N]."""
+    flags = task.when(line.events) & (line.times <= line.until)
+    resting = np.zeros(len(flags), bool)
+    if task.at == "last":
+        flags[:-1] = False
+        return np.flatnonzero(flags & line.closed), resting
+    candidates = np.flatnonzero(flags)
+    if task.until is None and task.rest is None:
+        return candidates, resting
+    closings = np.flatnonzero(task.until(line.events)) if task.until is not None else None
+    kept, free = [], 0
+    for onset in candidates.tolist():
+        if onset < free:
+            continue
+        kept.append(onset)
+        if closings is not None:
+            later = closings[np.searchsorted(closings, onset, side="right") :]
+            end = int(later[0]) if len(later) else len(flags)
+            free = end + 1  # the closing event is an observation point again, but no onset
+        else:
+            end = free = int(np.searchsorted(line.times, line.times[onset] + task.rest, side="left"))
+        resting[onset:end] = True
+    return np.array(kept, np.int64), resting
+
+
+def _label_classes(task: ClassificationTask, line: _Timeline) -> np.ndarray:
+    if task.classes is None:
+        raise ValueError(f"task {task.name}: found no classes, expected them fitted; call spec.with_classes(histories)")
+    number = {name: i for i, name in enumerate(task.classes)}
+    labels = np.full(len(line.rows), NONE, np.int64)
+    for row, event in enumerate(_labelled_events(task, line)):
+        value = None if event is None else task.class_of(event.value(task.field))
+        if value is not None:
+            labels[row] = value if isinstance(value, int) else number.get(value, NONE)
+    if task.end_class and line.closed and len(labels):
+        labels[-1] = number[END]
+    return _only_when(task, line, labels, NONE)
+
+
+def _label_numbers(task: RegressionTask, line: _Timeline) -> np.ndarray:
+    rows, times = line.rows, line.times
+    values = np.full(len(rows), np.nan)
+    if task.field == "gap":
+        values[:-1] = np.diff(times[rows]) / task.unit_size
+    elif task.field == "remaining_time":
+        if line.closed and len(rows):
+            values[:] = (times[-1] - times[rows]) / task.unit_size
+    else:
+        for row, event in enumerate(_labelled_events(task, line)):
+            number = None if event is None else as_number(event.value(task.field))
+            values[row] = np.nan if number is None else number
+    return _only_when(task, line, task.forward(values), np.nan).astype(np.float32)
+
+
+def _labelled_events(task: ClassificationTask | RegressionTask, line: _Timeline) -> list[Event | None]:
+    """The event whose field labels each row: the row's own, the next visible one, or the last of all."""
+    own: list[Event | None] = [line.events[i] for i in line.rows.tolist()]
+    if task.at == "same":
+        return own
+    if task.at == "next":
+        return [following for _, following in pairwise([*own, None])]
+    return [line.events[-1] if line.closed else None] * len(own)
+
+
+def _only_when(
+    task: ClassificationTask | RegressionTask, line: _Timeline, labels: np.ndarray, missing: float
+) -> np.ndarray:
+    if task.only_when is not None:
+        labels[~task.only_when(line.events)[line.rows]] = missing
+    return labels

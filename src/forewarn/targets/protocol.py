@@ -1,0 +1,109 @@
+"""Protocols: how a data set is split and which prefixes count, and when a history starts and ends.
+
+A split belongs to whole histories. ``temporal`` tests on the histories that start at or after a cut; ``customer`` on
+customers that training never saw; ``given`` follows a file; ``random`` only reproduces published random splits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from forewarn.events import History
+from forewarn.targets.horizon import parse_duration
+from forewarn.targets.section import choice, problem
+from forewarn.targets.spec import TargetSpec
+
+SPLITS = ("temporal", "customer", "given", "random")
+
+
+@dataclass
+class ProtocolConfig:
+    """How histories are split and which prefixes count."""
+
+    name: str = "temporal"  # shown beside every result
+    split: str = "temporal"  # temporal, customer, given or random
+    test_quantile: float = 0.75  # temporal: histories starting at or after this quantile of the starts are test
+    test_start: str | None = None  # temporal: ISO 8601 time of the cut, instead of test_quantile
+    valid: str = "latest"  # which modelling histories validate: latest (by start) or random
+    valid_fraction: float = 0.2  # share of the modelling histories; calibration is fitted on a part of them
+    purge: str = "0s"  # temporal: time before the cut that is not learnt from, such as 7d
+    straddlers: str = "censor"  # temporal: histories still going on at cut - purge: censor or drop
+    start: str = "first_event"  # when a history starts: first_event, or an attribute holding epoch seconds
+    end: str = "last_event"  # when it ends: last_event, or an attribute holding epoch seconds
+    max_prefix: int | None = None  # train and evaluate on the first max_prefix events of a history only
+    customer_test_fraction: float = 0.25  # customer: share of customers; random: share of histories
+    seed: int = 0  # of the customer and random choices
+    # task -> row of a report -> published AUROC per prefix k = 1, 2, … under this very protocol, variable cohort
+    published: dict[str, Any] = field(default_factory=dict)
+
+    def check(self) -> ProtocolConfig:
+        """Return self; raises ValueError naming the first setting that cannot be used."""
+        choice(self.split, "protocol.split", SPLITS)
+        choice(self.valid, "protocol.valid", ("latest", "random"))
+        choice(self.straddlers, "protocol.straddlers", ("censor", "drop"))
+        for name in ("test_quantile", "valid_fraction", "customer_test_fraction"):
+            value = getattr(self, name)
+            if not 0 < value < 1:
+                raise problem(f"protocol.{name}", value, "a share between 0 and 1", "for example 0.2")
+        if self.max_prefix is not None and self.max_prefix < 1:
+            raise problem("protocol.max_prefix", self.max_prefix, "a number of events from 1", "null takes all")
+        parse_duration(self.purge, "protocol.purge")
+        if self.test_start is not None:
+            parse_instant(self.test_start)
+        return self
+
+
+@dataclass(frozen=True)
+class HistorySummary:
+    """What a split needs to know of a history; times are aware.
+
+    ``start`` and ``end`` place it in time, ``first_seen`` is when its first event became visible (None: at the start).
+    """
+
+    history_id: str
+    customer_id: str
+    start: datetime
+    end: datetime
+    first_seen: datetime | None = None
+
+
+def summarise(history: History, spec: TargetSpec, cfg: ProtocolConfig) -> HistorySummary | None:
+    """The summary of a whole history, None when no event of it is visible under the target.
+
+    It starts with its first visible event and ends with its last event of all, on which a label may rest. Raises
+    ValueError when ``start`` or ``end`` names an attribute that the event does not carry.
+    """
+    visible = spec.visible(history).events
+    if not visible:
+        return None
+    first_seen, last_seen = visible[0].ingested_at, history.events[-1].ingested_at
+    return HistorySummary(
+        history.history_id,
+        history.customer_id,
+        first_seen if cfg.start == "first_event" else _instant(history, 0, cfg.start, "protocol.start"),
+        last_seen if cfg.end == "last_event" else _instant(history, -1, cfg.end, "protocol.end"),
+        first_seen,
+    )
+
+
+def _instant(history: History, position: int, name: str, setting: str) -> datetime:
+    value = history.events[position].attributes.get(name)
+    if not isinstance(value, float):
+        raise problem(
+            setting,
+            value,
+            f"attribute {name!r} with epoch seconds in history {history.history_id!r}",
+            "name another attribute, or first_event / last_event",
+        )
+    return datetime.fromtimestamp(value, UTC)
+
+
+def parse_instant(text: str) -> datetime:
+    """The aware time of ``test_start``; a time without zone is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise problem("protocol.test_start", text, "an ISO 8601 time such as 2016-05-05T15:00:15Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
