@@ -47,7 +47,10 @@ class Rows:
         hazards = [label for label in self.labels if isinstance(label, HazardLabels)]
         if hazards:
             onset = np.concatenate([label.onset for label in hazards])[keep]
-            return HazardLabels(onset, np.concatenate([label.at_risk for label in hazards])[keep])
+            at_risk = np.concatenate([label.at_risk for label in hazards])[keep]
+            observed = [label.observed for label in hazards if label.observed is not None]
+            whole = np.concatenate(observed)[keep] if len(observed) == len(hazards) else None
+            return HazardLabels(onset, at_risk, whole)
         return np.concatenate([label for label in self.labels if isinstance(label, np.ndarray)])[keep]
 
     def prefix(self) -> NDArray[np.int64]:
@@ -55,8 +58,9 @@ class Rows:
         return np.concatenate([np.arange(1, history.length + 1) for history in self.histories])[self.keep()]
 
     def clusters(self) -> NDArray[np.int64]:
-        """Position of its history for each of the N rows."""
-        return np.repeat(np.arange(len(self.histories)), [history.length for history in self.histories])[self.keep()]
+        """Number of its history for each of the N rows; windows of one history share it."""
+        _, number = np.unique([history.history_id for history in self.histories], return_inverse=True)
+        return np.repeat(number, [history.length for history in self.histories])[self.keep()]
 
 
 class Aggregates:

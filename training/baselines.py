@@ -29,6 +29,7 @@ from training.rules import Scores, constant, lookup, threshold
 NAMES = ("prior", "rule", "logistic", "lightgbm")
 Predict = Callable[[Rows], NDArray[np.float64]]
 _THREADS = 2
+_LEAST_ROWS_PER_THREAD = 10_000  # with fewer rows, threads wait for each other longer than they work
 _ROUNDS = 600
 _PATIENCE = 50  # rounds without a better validation loss
 _LIGHTGBM: dict[str, Any] = {
@@ -43,7 +44,6 @@ _LIGHTGBM: dict[str, Any] = {
     "max_cat_to_onehot": 8,
     "deterministic": True,
     "force_row_wise": True,
-    "num_threads": _THREADS,
     "verbosity": -1,
 }
 
@@ -145,7 +145,8 @@ def _squashed(value_ND: Float32s) -> Float32s:
 
 
 def _boosted(task: Task, train: _Labelled, valid: _Labelled, aggregates: Aggregates, seed: int) -> Scores:
-    parameters = _LIGHTGBM | {"seed": seed}
+    threads = min(_THREADS, max(1, len(train[0]) // _LEAST_ROWS_PER_THREAD))
+    parameters = _LIGHTGBM | {"seed": seed, "num_threads": threads}
     present = np.unique(train[1]) if isinstance(task, ClassificationTask) else None
     if present is not None:
         parameters |= {"objective": "multiclass", "num_class": len(present)}
@@ -166,7 +167,7 @@ def _boosted(task: Task, train: _Labelled, valid: _Labelled, aggregates: Aggrega
     )
 
     def predict(features_ND: Float32s) -> NDArray[np.float64]:
-        return np.asarray(booster.predict(features_ND, num_threads=_THREADS), dtype=np.float64)
+        return np.asarray(booster.predict(features_ND, num_threads=threads), dtype=np.float64)
 
     if present is not None:
         return _all_classes(predict, present, len(task.classes or ()))  # type: ignore[union-attr]

@@ -59,7 +59,6 @@ class SequenceDataModule(pl.LightningDataModule):
     def __init__(self, folder: Path, optim: OptimConfig, seed: int, workers: int) -> None:
         super().__init__()
         self.folder, self.optim, self.seed, self.workers = folder, optim, seed, workers
-        self.train_batches: TokenBudgetBatches | None = None
 
     def batches(self, split: str, *, shuffle: bool) -> tuple[EncodedDataset, TokenBudgetBatches]:
         """The dataset of a split and its token-budget batches for this process."""
@@ -76,8 +75,6 @@ class SequenceDataModule(pl.LightningDataModule):
 
     def _loader(self, split: str, *, shuffle: bool) -> DataLoader[dict[str, torch.Tensor]]:
         dataset, batches = self.batches(split, shuffle=shuffle)
-        if shuffle:
-            self.train_batches = batches
         return DataLoader(
             dataset,
             batch_sampler=batches,
@@ -87,10 +84,7 @@ class SequenceDataModule(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
-        loader = self._loader("train", shuffle=True)
-        assert self.train_batches is not None and self.trainer is not None
-        self.train_batches.set_epoch(self.trainer.current_epoch)
-        return loader
+        return self._loader("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
         return self._loader("valid", shuffle=False)

@@ -23,6 +23,23 @@ log = logging.getLogger(__name__)
 CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
 
 
+class LossCurve(pl.Callback):
+    """Losses per epoch, kept in the checkpoint so that a resumed run shows one unbroken curve."""
+
+    def __init__(self) -> None:
+        self.epochs: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        names = ("train/loss", "valid/loss")
+        self.epochs.append({name: float(trainer.callback_metrics[name]) for name in names})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = list(state_dict["epochs"])
+
+
 @dataclass(frozen=True)
 class Fitted:
     """A trained network and how the training went."""
@@ -48,7 +65,9 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     folder = run / CHECKPOINTS
     # `last` is written every epoch, `best` only when the validation loss improves.
     best = ModelCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
-    callbacks: list[pl.Callback] = [best, EarlyStopping("valid/loss", patience=config.trainer.patience)]
+    curve = LossCurve()
+    # The curve comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
+    callbacks: list[pl.Callback] = [curve, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
     if config.optim.ema:
         callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
     if config.trainer.progress:
@@ -74,11 +93,12 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
     checkpoint = Path(best.best_model_path)
     facts = {
-        "epochs": trainer.current_epoch,
+        "epochs": len(curve.epochs),
         "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
         "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
         "real_token_share": round(batches.real_token_share(), 4),
         "train_tokens_per_s": round(float(trainer.callback_metrics.get("train/tokens_per_s", torch.nan)), 1),
+        "curve": curve.epochs,
     }
     return Fitted(load_model(checkpoint), checkpoint, facts)
 

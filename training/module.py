@@ -78,10 +78,11 @@ class SequenceModule(pl.LightningModule):
             hidden["text_index"] = batch["text_index"].masked_fill(event_BT1.squeeze(-1), 0)
         return hidden
 
-    def on_train_epoch_start(self) -> None:
-        # Dropout draws depend on (seed, epoch) alone, so a resumed run repeats the curve of an unbroken one.
-        torch.manual_seed(self.seed * 100_003 + self.current_epoch * 1_009 + self.global_rank)
-        self._tokens, self._clock = 0, time.perf_counter()
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        # Dropout depends on (seed, step, process) alone, so a resumed run repeats the curve of an unbroken one.
+        torch.manual_seed((self.seed << 40) + (self.global_step << 8) + self.global_rank)
+        if batch_idx == 0:
+            self._tokens, self._clock = 0, time.perf_counter()
 
     def on_train_epoch_end(self) -> None:
         self.log("train/tokens_per_s", self._tokens / (time.perf_counter() - self._clock), prog_bar=True)

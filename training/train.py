@@ -61,7 +61,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         Path(config.report).parent.mkdir(parents=True, exist_ok=True)
         Path(config.report).write_text(report)
     figures = {task: headline(result) for task, result in metrics[MODEL].items()}
-    return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **fitted.facts}
+    shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
+    return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
 
 def load_target(config: TrainConfig) -> TargetSpec:

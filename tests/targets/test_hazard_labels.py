@@ -83,6 +83,12 @@ def test_a_hidden_onset_comes_right_after_the_last_visible_event(history: Any) -
     assert cells(labels(spec, history((0, "a"), (1, "b"), (2, "onset"), (3, "c")))) == ["01-", "1--", "000"]
 
 
+def test_observation_points_may_be_limited_to_chosen_events(history: Any) -> None:
+    spec = spec_of(["ever"], only_when={"field": "actor", "equals": "customer"})
+    whole = history((0, "a", {"actor": "customer"}), (1, "b", {"actor": "bot"}), (2, "onset", {"actor": "customer"}))
+    assert cells(labels(spec, whole)) == ["1", "-", "0"]
+
+
 def test_an_onset_within_the_lead_masks_the_row(history: Any) -> None:
     whole = history((0, "a"), (50, "b"), (60, "onset"), (70, "c"))
     assert cells(labels(spec_of(["1h", "ever"], lead="15m"), whole)) == ["1-", "--", "00", "00"]
@@ -141,6 +147,25 @@ def test_cumulative_labels_are_known_from_an_onset_or_from_observed_bins() -> No
     within, known = found.cumulative()
     assert within.tolist() == [[0, 1, 1], [0, 0, 0], [0, 0, 0]]
     assert known.tolist() == [[True, True, True], [True, True, False], [False, False, False]]
+
+
+def test_an_onset_in_a_horizon_that_was_not_watched_to_its_end_is_not_counted(history: Any, at: Any) -> None:
+    stormy = history((0, "a"), (30, "onset"), (1000, "z"))
+    within, known = labels(spec_of(["1h", "3h"]), stormy, observed_until=at(100)).cumulative()
+    assert (within[0].tolist(), known[0].tolist()) == ([1, 0], [True, False])
+
+
+def test_the_rate_within_a_horizon_is_the_same_at_the_end_of_the_data(history: Any, at: Any) -> None:
+    # One onset an hour after each start, one start a minute: every fully watched row is positive within two hours.
+    rates = []
+    for minute in range(0, 200):
+        whole = history((minute, "a"), (minute + 60, "onset"), (minute + 61, "closed"))
+        quiet = history((minute, "a"), (minute + 61, "closed"))
+        for one in (whole, quiet):
+            within, known = labels(spec_of(["2h"]), one, observed_until=at(200), complete=False).cumulative()
+            rates += within[0][known[0]].tolist()
+    assert len(rates) == 2 * 81
+    assert np.mean(rates) == 0.5
 
 
 # The second implementation: one row and one bin at a time, on datetimes.
@@ -242,9 +267,10 @@ def test_rows_are_consistent(history: Any, at: Any, story: Any, seen: int, compl
     assert (found.onset.sum(axis=1) <= 1).all()
     assert found.at_risk[found.onset > 0].all(), "an onset lies in a bin at risk"
     within, known = found.cumulative()
-    assert (np.diff(within, axis=1) >= 0).all(), "risk within a longer horizon includes the shorter"
+    assert (np.diff(within, axis=1) >= 0)[known[:, 1:]].all(), "risk within a longer horizon includes the shorter"
     assert not (found.at_risk[:, 1:] & ~found.at_risk[:, :-1]).any(), "a bin at risk follows bins at risk"
     assert (known | (within == 0)).all(), "what is not known is not counted"
+    assert not (known[:, 1:] & ~known[:, :-1]).any(), "a longer horizon is known only where the shorter is"
 
 
 @pytest.mark.parametrize("length", [2_000])

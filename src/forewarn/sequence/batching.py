@@ -33,6 +33,11 @@ class TokenBudgetBatches:
         self.rank, self.world_size = rank, world_size
         self.epoch = 0
 
+    @property
+    def sampler(self) -> TokenBudgetBatches:
+        """Itself: training loops look for `set_epoch` on the sampler of a batch sampler."""
+        return self
+
     def set_epoch(self, epoch: int) -> None:
         """Chooses the epoch whose order the next iteration follows."""
         self.epoch = epoch

@@ -32,19 +32,25 @@ _NEVER = 2**62  # further away than any bin's end
 
 @dataclass(frozen=True)
 class HazardLabels:
-    """Discrete-time hazard labels: ``onset`` int8 [T, K] and ``at_risk`` bool [T, K] per bin.
+    """Discrete-time hazard labels per bin: ``onset`` int8, ``at_risk`` bool and ``observed`` bool, all [T, K].
 
-    A row's bins are at risk up to and including the bin of its onset; masked bins are never at risk.
+    A row's bins are at risk up to and including the bin of its onset; masked bins are never at risk. ``observed`` tells
+    whether a bin was watched to its end, also after the onset. Without it a row counts as known from its onset on,
+    which near the end of the observation keeps positives and loses negatives.
     """
 
     onset: np.ndarray
     at_risk: np.ndarray
+    observed: np.ndarray | None = None
 
     def cumulative(self) -> tuple[np.ndarray, np.ndarray]:
         """Onset within each horizon int8 [T, K], and whether that is known bool [T, K]."""
         within = np.logical_or.accumulate(self.onset.astype(bool), axis=1)
-        known = within | np.logical_and.accumulate(self.at_risk, axis=1)
-        return within.astype(np.int8), known
+        if self.observed is not None:
+            known = np.logical_and.accumulate(self.observed, axis=1)
+        else:
+            known = within | np.logical_and.accumulate(self.at_risk, axis=1)
+        return (within & known).astype(np.int8), known
 
 
 TaskLabels = HazardLabels | np.ndarray
@@ -119,11 +125,13 @@ def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
     bins = np.searchsorted(edges, distance, side="left") - 1  # -1: within the lead, K: none
     observed = here[:, None] + edges[None, 1:] <= end
     observed[:, edges[1:] >= FOREVER] = line.closed
-    observed = np.logical_and.accumulate(observed, axis=1)
-    number = np.arange(len(edges) - 1)
     masked = (bins < 0) | resting[rows]
-    at_risk = observed & (number <= bins[:, None]) & ~masked[:, None]
-    return HazardLabels((at_risk & (number == bins[:, None])).astype(np.int8), at_risk)
+    if task.only_when is not None:
+        masked |= ~task.only_when(line.events)[rows]
+    observed = np.logical_and.accumulate(observed, axis=1) & ~masked[:, None]
+    number = np.arange(len(edges) - 1)
+    at_risk = observed & (number <= bins[:, None])
+    return HazardLabels((at_risk & (number == bins[:, None])).astype(np.int8), at_risk, observed)
 
 
 def _onsets(task: HazardTask, line: _Timeline) -> tuple[np.ndarray, np.ndarray]:

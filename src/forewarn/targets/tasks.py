@@ -31,7 +31,8 @@ class HazardTask:
     """When does an onset come: each event where ``when`` holds, or (``at`` last) the last event of the history.
 
     With a cooldown, events from an onset until the first later event where ``until`` holds, or until ``rest``
-    microseconds have passed, are neither observation points nor new onsets.
+    microseconds have passed, are neither observation points nor new onsets. Nor are events where ``only_when`` does not
+    hold observation points.
     """
 
     kind: ClassVar[str] = "hazard"
@@ -42,6 +43,7 @@ class HazardTask:
     horizons: Horizons
     until: Predicate | None
     rest: int | None
+    only_when: Predicate | None
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,7 @@ def _read_hazard(section: Section, name: str, weight: float) -> HazardTask:
         raise problem(
             section.at("cooldown"), Words("a cooldown"), "none with onset.at: last", "a final outcome comes once"
         )
-    return HazardTask(name, weight, when, at, horizons, until, rest)
+    return HazardTask(name, weight, when, at, horizons, until, rest, _read_only_when(section))
 
 
 def _read_cooldown(source: object, path: str) -> tuple[Predicate | None, int | None]:

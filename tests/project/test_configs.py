@@ -1,0 +1,84 @@
+"""Every file under conf/ can be used: each root composes with each option of each group, each target is a spec."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from forewarn.targets import TargetSpec
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+# The module whose import registers a root's schema.
+MODULES = {
+    "train": "training.train",
+    "evaluate": "training.evaluate",
+    "export": "training.export",
+    "simulate": "training.simulate",
+    "demo": "training.demo",
+    "serve": "serving.run",
+    "bench": "benchmarks.run",
+}
+ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
+GROUPS = {
+    folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in CONF.iterdir() if folder.is_dir()
+}
+TARGETS = GROUPS.pop("targets", [])
+
+
+def groups_of(root: str) -> list[str]:
+    """The groups that a root config names in its defaults list."""
+    defaults = yaml.safe_load((CONF / f"{root}.yaml").read_text()).get("defaults", [])
+    names = [next(iter(entry)) for entry in defaults if isinstance(entry, dict)]
+    return [name.removeprefix("optional ").removeprefix("override ") for name in names]
+
+
+CHOICES = [
+    (root, group, option) for root in ROOTS for group in groups_of(root) if group in GROUPS for option in GROUPS[group]
+] + [("train", "+experiment", option) for option in GROUPS.get("experiment", [])]
+
+
+def composed(root: str, *overrides: str) -> DictConfig:
+    importlib.import_module(MODULES[root])
+    with initialize_config_dir(str(CONF), version_base=None):
+        return compose(root, list(overrides))
+
+
+def test_every_root_belongs_to_a_program() -> None:
+    assert set(ROOTS) == set(MODULES)
+
+
+def test_every_group_is_used_by_a_root() -> None:
+    used = {group for root in ROOTS for group in groups_of(root)}
+    assert {group for group, options in GROUPS.items() if options} <= used | {"experiment"}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_root_composes_with_its_defaults(root: str) -> None:
+    assert OmegaConf.is_config(composed(root))
+
+
+@pytest.mark.parametrize(("root", "group", "option"), CHOICES)
+def test_every_option_of_a_group_composes(root: str, group: str, option: str) -> None:
+    assert OmegaConf.is_config(composed(root, f"{group}={option}"))
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_target_is_a_valid_spec_of_its_own_name(name: str) -> None:
+    spec = TargetSpec.load(name, CONF / "targets")
+    assert spec.name == name
+    assert spec.description
+    assert TargetSpec.from_yaml(spec.to_yaml()).hash == spec.hash
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_a_program_leaves_no_log_file_where_it_is_started(root: str) -> None:
+    importlib.import_module(MODULES[root])
+    with initialize_config_dir(str(CONF), version_base=None):
+        hydra = compose(root, return_hydra_config=True).hydra
+    assert hydra.output_subdir is None
+    assert "file" not in hydra.job_logging.root.handlers

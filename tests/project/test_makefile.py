@@ -1,0 +1,71 @@
+"""`make` is the front door: help names every target, and every target is one that the README may promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+PROMISED = {"setup", "demo", "train", "serve", "bench", "test", "lint", "clean", "help"}
+
+
+def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["make", *arguments], cwd=repository, capture_output=True, text=True, timeout=60, check=False)
+
+
+def phony_targets(repository: Path) -> set[str]:
+    declared = re.search(r"^\.PHONY: (.+)$", (repository / "Makefile").read_text(), re.MULTILINE)
+    assert declared is not None
+    return set(declared.group(1).split())
+
+
+def test_the_promised_targets_are_the_targets(repository: Path) -> None:
+    assert phony_targets(repository) == PROMISED
+
+
+def test_plain_make_lists_every_target_with_a_purpose(repository: Path) -> None:
+    shown = make(repository).stdout
+    listed = dict(re.findall(r"^  make (\w+) +(\S.+)$", shown, re.MULTILINE))
+    assert set(listed) == PROMISED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["demo", "DATA=uci_servicenow"], "-m training.demo data=uci_servicenow"),
+        (["train", "ARGS=model=tiny"], "-m training.train model=tiny"),
+        (["serve", "BUNDLE=runs/x/bundle"], "-m serving.run bundle=runs/x/bundle"),
+        (["bench", "SUITE=smoke"], "-m benchmarks.run suite=smoke"),
+        (["test"], "-m pytest"),
+        (["lint"], "-m mypy"),
+    ],
+)
+def test_variables_reach_the_command(arguments: list[str], command: str, repository: Path) -> None:
+    planned = make(repository, "--dry-run", *arguments)
+    assert planned.returncode == 0, planned.stderr
+    assert command in planned.stdout
+
+
+def test_setup_without_a_usable_python_says_what_to_do(repository: Path, tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml"):
+        (tmp_path / name).write_text((repository / name).read_text())
+    (tmp_path / "constraints").mkdir()
+    (tmp_path / "constraints" / "cpu.txt").touch()
+    empty_path = tmp_path / "bin"
+    empty_path.mkdir()
+    for tool in ("bash", "touch", "sed", "awk"):
+        (empty_path / tool).symlink_to(f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}")
+    ran = subprocess.run(
+        ["/usr/bin/make", "setup"],
+        cwd=tmp_path,
+        env={"PATH": str(empty_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ran.returncode != 0
+    assert "found no Python >= 3.11" in ran.stderr
+    assert "make setup PYTHON=" in ran.stderr

@@ -1,0 +1,228 @@
+"""Training runs: whole, repeatable, resumable after a kill, honest about shuffled labels."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from forewarn.sequence import RaggedDataset, RaggedWriter
+from training.config import TrainConfig, compose
+from training.fit import fit
+from training.measure import SplitRows, measure, score_split
+from training.prepare import Prepared
+
+SMALL = (
+    "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=80",
+    "data.options.hazard_scale=1e-4", "trainer.epochs=6", "trainer.patience=6", "trainer.progress=false",
+    "trainer.threads=1", "optim.token_budget=512", "bootstrap=0", "baselines=[prior]",
+)  # fmt: skip
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "training.train", *arguments]
+
+
+def finished(*arguments: str) -> dict[str, object]:
+    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    result: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def test_a_run_leaves_metrics_a_report_and_a_bundle(tiny_run: Path) -> None:
+    metrics = json.loads((tiny_run / "metrics.json").read_text())
+    assert metrics["metrics"].keys() == {"transformer", "prior", "rule", "logistic", "lightgbm"}
+    for model in metrics["metrics"].values():
+        horizons = model["escalation"]["horizons"]
+        assert list(horizons) == ["1h", "4h", "1d", "3d", "7d", "14d"]
+        measured = horizons["14d"]
+        for name in ("auroc", "auprc", "brier", "ece", "recall_5", "recall_12"):
+            assert measured[name]["value"] is not None
+        rows = {model["escalation"]["horizons"]["14d"]["rows"] for model in metrics["metrics"].values()}
+        assert len(rows) == 1, "every model is measured on the same rows"
+    assert (tiny_run / "report.md").read_text().startswith("# escalation on simulator")
+    assert (tiny_run / "bundle" / "manifest.json").is_file()
+
+
+def test_a_killed_run_continues_with_the_same_loss_curve(tmp_path: Path) -> None:
+    whole = tmp_path / "runs" / "whole"
+    result = finished(*SMALL, f"run={whole}")
+    assert result["bundle"] == str(whole / "bundle")
+
+    killed = tmp_path / "runs" / "killed"
+    process = subprocess.Popen(command(*SMALL, f"run={killed}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 200
+    while not (killed / "checkpoints" / "last.ckpt").is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (killed / "metrics.json").exists()
+
+    finished("resume=true", f"run={killed}")
+    curves = [json.loads((run / "metrics.json").read_text())["training"]["curve"] for run in (whole, killed)]
+    assert len(curves[0]) == 6
+    assert curves[0] == curves[1]
+
+
+def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
+    done = subprocess.run(
+        command("resume=true", f"run={tmp_path}/none/here"), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert "error: resume: found no unfinished run" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_shuffled_labels_leave_nothing_to_learn(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    prepared = shuffled(Prepared.load(tiny_run / "data" / "encoded"), tmp_path)
+    fitted = fit(replace(tiny_config, run=str(tmp_path / "run")), prepared, tmp_path / "run")
+    rows = SplitRows.load(prepared.split("test"), prepared.target)
+
+    class Torch:
+        """The trained network in the place of a bundle's scorer."""
+
+        def run(self, histories: list) -> list[dict[str, np.ndarray]]:  # type: ignore[type-arg]
+            import torch
+
+            from forewarn.model import Scores
+            from forewarn.sequence import collate
+
+            with torch.no_grad():
+                feed = {name: torch.from_numpy(array) for name, array in collate(histories).items()}
+                risk = Scores(fitted.model).eval()(**feed)[0].numpy()
+            return [{"escalation": risk[i, : h.length]} for i, h in enumerate(histories)]
+
+    scores = score_split(Torch(), rows.histories, prepared.target)  # type: ignore[arg-type]
+    measured = measure(prepared.target, rows, scores, 200)["escalation"]["horizons"]["14d"]["auroc"]
+    low, high = measured["interval"]
+    assert low - 0.03 <= 0.5 <= high + 0.03, measured
+
+
+def shuffled(prepared: Prepared, folder: Path) -> Prepared:
+    """The same inputs with the label arrays of other histories, cut or repeated to length."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(0)
+    for split in ("train", "valid", "test"):
+        dataset = RaggedDataset(prepared.split(split))
+        rows = [dataset[i] for i in range(len(dataset))]
+        with RaggedWriter(folder / f"{split}.arrow") as writer:
+            for (history_id, arrays), other in zip(rows, rng.permutation(len(rows)), strict=True):
+                labels = {
+                    name: np.resize(array, (len(arrays["position"]), *array.shape[1:]))
+                    for name, array in rows[other][1].items()
+                    if "." in name
+                }
+                writer.add(history_id, {name: array for name, array in arrays.items() if "." not in name} | labels)
+    return replace(prepared, folder=folder)
+
+
+def test_evaluate_measures_what_the_run_measured(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    from training.config import EvaluateConfig
+    from training.evaluate import evaluate
+
+    result = evaluate(
+        EvaluateConfig(
+            bundle=str(tiny_run / "bundle"), data=tiny_config.data, protocol=tiny_config.protocol,
+            out=str(tmp_path / "out"), bootstrap=0, scores=True,
+        )
+    )  # fmt: skip
+    run = json.loads((tiny_run / "metrics.json").read_text())["metrics"]["transformer"]["escalation"]["horizons"]
+    again = json.loads((tmp_path / "out" / "metrics.json").read_text())["metrics"]["escalation"]["horizons"]
+    for horizon, measured in run.items():
+        assert again[horizon]["auroc"]["value"] == pytest.approx(measured["auroc"]["value"], abs=1e-4)
+        assert again[horizon]["brier"]["value"] == pytest.approx(measured["brier"]["value"], abs=1e-4)
+    assert result["events"] == run["1h"]["rows"] or result["events"] > run["1h"]["rows"]
+    assert (tmp_path / "out" / "scores.parquet").is_file()
+
+
+def test_a_prepared_folder_is_found_again_and_rebuilt_when_its_configuration_changes(
+    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    from training.prepare import prepare
+    from training.train import load_target
+
+    folder = tmp_path / "data"
+    shutil.copytree(tiny_run / "data", folder)
+    before = (folder / "encoded" / "train.arrow").stat().st_mtime_ns
+    target = load_target(tiny_config)
+    prepare(tiny_config, target, folder)
+    assert (folder / "encoded" / "train.arrow").stat().st_mtime_ns == before
+    changed = replace(tiny_config, sequence=replace(tiny_config.sequence, min_count=50))
+    prepare(changed, target, folder)
+    assert (folder / "encoded" / "train.arrow").stat().st_mtime_ns > before
+
+
+def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Path) -> None:
+    from training.datamodule import encoded_row
+    from training.prepare import windows
+
+    dataset = RaggedDataset(tiny_run / "data" / "encoded" / "train.arrow")
+    name, arrays = max((dataset[i] for i in range(len(dataset))), key=lambda row: len(row[1]["position"]))
+    history = encoded_row(name, arrays)
+    labels = {"t.label": np.arange(history.length, dtype=np.int32)}
+    for longest in (4, 7, history.length - 1, history.length):
+        seen: list[int] = []
+        for window, own in windows(history, labels, longest):
+            assert window.length <= longest
+            seen += own["t.label"][own["t.label"] >= 0].tolist()
+        assert seen == list(range(history.length))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data=table", "data.events=nowhere.csv", "target=escalation"], "data.events: found no file"),
+        (["data=table", "data.events=README.md"], "target: found nothing"),
+        (["target=no_such_target"], "target: found 'no_such_target'"),
+        (["optim.weighting=nobody"], "optim.weighting"),
+        (["model.width=30"], "model.width=30"),
+    ],
+)
+def test_a_users_mistake_is_one_clear_line(overrides: list[str], message: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(*overrides, f"run={tmp_path / 'run'}"), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode != 0
+    assert message in done.stderr and done.stderr.count("Traceback") == 0
+
+
+def test_runs_differ_by_seed_and_repeat_with_it(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    short = replace(tiny_config, trainer=replace(tiny_config.trainer, epochs=1))
+    curves = [
+        fit(replace(short, seed=seed), prepared, tmp_path / str(number)).facts["curve"]
+        for number, seed in enumerate((1, 1, 2))
+    ]
+    assert curves[0] == curves[1] != curves[2]
+
+
+def test_averaged_weights_train_and_export(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    from training.export import export_bundle
+
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    averaged = replace(tiny_config, optim=replace(tiny_config.optim, ema=0.9))
+    fitted = fit(replace(averaged, trainer=replace(averaged.trainer, epochs=2)), prepared, tmp_path / "run")
+    assert export_bundle(fitted.model, prepared, tmp_path / "bundle", ["fp32"]).parity["fp32"] <= 1e-4
+
+
+def test_datasets_are_memory_mapped(tiny_run: Path) -> None:
+    before = pa.total_allocated_bytes()
+    dataset = RaggedDataset(tiny_run / "data" / "encoded" / "train.arrow")
+    assert len(dataset) > 0 and pa.total_allocated_bytes() - before < 1_000_000
+
+
+def test_the_composed_configuration_is_typed() -> None:
+    with pytest.raises(Exception, match="epochs"):
+        compose("trainer.epochs=many", "run=x")
