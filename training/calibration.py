@@ -1,4 +1,4 @@
-"""Calibration: an affine map of the logits fitted on the validation slice, the latest part of the modelling data.
+"""Calibration: an affine map of the logits fitted on the validation slice, which training never learned from.
 
 Platt scaling per hazard bin, vector scaling for classes (Platt 1999; Guo et al. 2017, arXiv 1706.04599). A task whose
 slice says too little, or whose likelihood does not improve, keeps the neutral map.

@@ -107,8 +107,10 @@ class EvaluateConfig:
     provider: str = "cpu"
     precision: str = "fp32"
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
-    out: str | None = None  # folder for metrics.json and report.md; null is <bundle>/../evaluation-<data name>
+    out: str | None = None  # folder for metrics.json and report.md; null is <bundle>/../evaluation-<split>
     scores: bool = False  # also write the scores of every prefix as scores.parquet
+    url: str | None = None  # score through the service at this address, which must serve the bundle; null: in process
+    report: str | None = None  # Markdown file to write the report to, beside <out>/report.md
 
 
 def typed(config: DictConfig, kind: type[Any]) -> Any:

@@ -16,7 +16,7 @@ from training.config import OptimConfig
 
 INPUT_COLUMNS = ("categorical", "numeric", "position", "text_index", "text_vectors")
 # What padding holds in each kind of label array: not at risk, no class, no value.
-_PADDING = {"onset": 0, "at_risk": False, "label": -1, "value": np.nan}
+_PADDING = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan}
 
 
 def encoded_row(history_id: str, arrays: dict[str, NDArray[Any]]) -> EncodedHistory:

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import hydra
 import msgspec
@@ -28,10 +27,10 @@ from training.command import run_command
 from training.config import TrainConfig, typed
 from training.measure import SplitRows, score_split
 from training.prepare import LabelledSplits, Prepared
+from training.remote import post_json
 from training.train import load_target, train
 
 _SHOWN = 14  # newest events of the customer that are streamed one by one
-_READY_S = 180  # longest wait for the service, Ray's own start included
 
 
 def demo(config: TrainConfig) -> dict[str, Any]:
@@ -121,9 +120,7 @@ def post(url: str, history: History, events: list[Event], explain: int) -> dict[
         "histories": [{"customer_id": history.customer_id, "events": msgspec.to_builtins(events)}],
         "explain": explain,
     }
-    request = Request(f"{url}/v1/score", json.dumps(body).encode(), {"content-type": "application/json"})
-    with urlopen(request, timeout=30) as answer:
-        scored: dict[str, Any] = json.loads(answer.read())["histories"][0]
+    scored: dict[str, Any] = post_json(f"{url}/v1/score", body)["histories"][0]
     return scored
 
 

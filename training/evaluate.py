@@ -15,14 +15,18 @@ from omegaconf import DictConfig
 from forewarn.bundle import Bundle, Scorer
 from training.command import run_command
 from training.config import EvaluateConfig, typed
-from training.measure import SplitRows, measure, score_split
+from training.measure import SplitRows, as_labelled, measure, score_split
 from training.metrics import headline
 from training.prepare import LabelledSplits, write_split
+from training.remote import score_remote
 from training.report_page import report_page
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Scores one split of a data set with a bundle and writes metrics.json, report.md and, if asked, the scores."""
+    """Scores one split of a data set with a bundle and writes metrics.json, report.md and, if asked, the scores.
+
+    The scores come from the bundle's graph in this process, or with `url` from a service that serves the bundle.
+    """
     bundle = Bundle.load(config.bundle)
     scorer = Scorer(bundle, config.provider, precision=config.precision)
     out = Path(config.out) if config.out else bundle.path.parent / f"evaluation-{config.split}"
@@ -32,15 +36,47 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         path = Path(scratch) / f"{config.split}.arrow"
         counts = write_split(splits.labelled(config.split), bundle.featurizer, scorer.embed, path, config.split)
         rows = SplitRows.load(path, bundle.target)
-        scores = score_split(scorer, rows.histories, bundle.target)
+        if config.url is None:
+            scores = score_split(scorer, rows.histories, bundle.target)
+        else:
+            remote = score_remote(config.url, list(splits.visible(config.split)), bundle)
+            scores = {task.name: as_labelled(task, remote[task.name]) for task in bundle.target.tasks}
         metrics = measure(bundle.target, rows, scores, config.bootstrap)
         if config.scores:
             write_scores(out / "scores.parquet", rows, scores)
-    (out / "metrics.json").write_text(json.dumps({"metrics": metrics, "split": counts}, indent=2) + "\n")
+    recorded = bundle.manifest.metrics.get("transformer", {})
+    facts = {"split": counts, "fingerprint": splits.store.fingerprint, "url": config.url}
+    facts["difference"] = largest_change(metrics, recorded) if _same_rows(bundle, facts, config.split) else None
+    (out / "metrics.json").write_text(json.dumps({"metrics": metrics, **facts}, indent=2) + "\n")
     title = f"{bundle.target.name} on {config.data.source}, {config.split} split"
-    (out / "report.md").write_text(report_page(title, {"transformer": metrics}, bundle.manifest))
+    if config.url is not None:
+        title += f", served over HTTP (largest difference to the bundle's own metrics: {facts['difference']})"
+    report = report_page(title, {"transformer": metrics}, bundle.manifest)
+    for page in {out / "report.md", Path(config.report) if config.report else out / "report.md"}:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text(report)
     figures = {task: headline(result) for task, result in metrics.items()}
-    return {"out": out, "bundle": bundle.path, "model_hash": bundle.model_hash, **counts, "headline": figures}
+    return {
+        "out": out, "bundle": bundle.path, "model_hash": bundle.model_hash, **counts,
+        "headline": figures, "difference": facts["difference"],
+    }  # fmt: skip
+
+
+def _same_rows(bundle: Bundle, facts: dict[str, Any], split: str) -> bool:
+    data = bundle.manifest.data
+    return split == "test" and (facts["fingerprint"], facts["split"]) == (data["fingerprint"], data["splits"]["test"])
+
+
+def largest_change(measured: dict[str, Any], recorded: dict[str, Any]) -> float:
+    """Largest absolute difference between the values of two metric trees; infinite where one lacks what the other has."""
+    worst = 0.0
+    for name, value in measured.items():
+        other = recorded.get(name)
+        if isinstance(value, dict):
+            worst = max(worst, largest_change(value, other) if isinstance(other, dict) else float("inf"))
+        elif name == "value" and value is not None:
+            worst = max(worst, abs(value - other) if isinstance(other, float) else float("inf"))
+    return worst
 
 
 def write_scores(path: Path, rows: SplitRows, scores: dict[str, Any]) -> None:

@@ -40,7 +40,8 @@ class SplitRows:
 
 def _labels(task: Task, arrays: dict[str, NDArray[Any]]) -> TaskLabels:
     if task.kind == "hazard":
-        return HazardLabels(arrays[f"{task.name}.onset"], arrays[f"{task.name}.at_risk"].astype(bool))
+        at_risk, observed = (arrays[f"{task.name}.{part}"].astype(bool) for part in ("at_risk", "observed"))
+        return HazardLabels(arrays[f"{task.name}.onset"], at_risk, observed)
     return arrays[f"{task.name}.{'label' if task.kind == 'classification' else 'value'}"]
 
 

@@ -113,13 +113,15 @@ class LabelledSplits:
 
 
 def label_arrays(target: TargetSpec, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Labels as flat named arrays: hazard "onset" and "at_risk" [T, K], classification "label" [T], else "value" [T]."""
+    """Labels as flat named arrays: hazard "onset", "at_risk" and "observed" [T, K], classification "label" [T], else "value" [T]."""
     arrays: dict[str, NDArray[Any]] = {}
     for task in target.tasks:
         label = labels[task.name]
         if isinstance(label, HazardLabels):
             arrays[f"{task.name}.onset"] = label.onset
             arrays[f"{task.name}.at_risk"] = label.at_risk.astype(np.uint8)
+            assert label.observed is not None
+            arrays[f"{task.name}.observed"] = label.observed.astype(np.uint8)
         elif task.kind == "classification":
             arrays[f"{task.name}.label"] = label.astype(np.int32)
         else:
@@ -237,7 +239,7 @@ def windows(
         yield history.take(slice(start, stop)), cut
 
 
-_NO_LABEL = {"onset": 0, "at_risk": 0, "label": -1, "value": np.nan}
+_NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan}
 
 
 def progress(items: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:

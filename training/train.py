@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Scorer
@@ -120,6 +122,9 @@ def main(config: DictConfig) -> dict[str, Any]:
         parsed = replace(parsed, run=run)
     elif parsed.resume:
         parsed = resumed(parsed)
+    elif HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        # All jobs of a sweep start from one timestamp; their number keeps their folders apart.
+        parsed = replace(parsed, run=f"{parsed.run}/{HydraConfig.get().job.num}")
     os.environ[_RUN_VARIABLE] = parsed.run
     try:
         return train(parsed)

@@ -47,7 +47,6 @@ class DataConfig:
     options: dict[str, Any] = field(default_factory=dict)  # what only this reader understands
     homepage: str | None = None  # where the data set is published, told when a file is missing
     default_target: str | None = None  # target used when none is given
-    default_protocol: str | None = None  # protocol used when none is given
 
     def check(self) -> DataConfig:
         """Return self; raises ValueError naming the first setting that cannot be used."""
