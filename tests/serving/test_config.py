@@ -13,7 +13,7 @@ from serving.config import ServeConfig, load
 def test_settings_come_typed_or_as_the_strings_of_a_command_line() -> None:
     config = load({"bundle": "b", "port": "0", "num_gpus": "0.5", "access_log": "true", "max_replicas": None})
     assert (config.port, config.num_gpus, config.access_log, config.max_replicas) == (0, 0.5, True, None)
-    assert load({"bundle": "b", "port": None}).port is None
+    assert load({"bundle": "b", "port": None}).port is load({"bundle": "b", "port": "null"}).port is None
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,19 @@ def test_a_stopping_replica_gets_the_time_to_drain() -> None:
 
 
 def test_max_replicas_turns_autoscaling_on_with_the_load_the_replicas_report() -> None:
-    config = deployment_of(replicas=2, max_replicas=5, target_load=4)._deployment_config.autoscaling_config
+    config = deployment_of(port=8000, replicas=2, max_replicas=5, target_load=4)._deployment_config.autoscaling_config
     assert (config.min_replicas, config.max_replicas, config.get_target_ongoing_requests()) == (2, 5, 4)
     assert "replicas_for_load" in str(config.policy.policy_function)
 
 
 def test_behind_serve_s_proxies_ray_counts_the_requests_itself() -> None:
-    config = deployment_of(port=None, max_replicas=5)._deployment_config.autoscaling_config
+    config = deployment_of(max_replicas=5)._deployment_config.autoscaling_config
     assert "replicas_for_load" not in str(config.policy.policy_function)
+
+
+def test_replicas_cannot_each_listen_on_a_port_of_their_own() -> None:
+    with pytest.raises(ValueError, match=r"^port: found 0, expected one port for all replicas"):
+        build({"bundle": "b", "port": "0"})
 
 
 @pytest.mark.parametrize(("loads", "wanted"), [([0, 0], 1), ([4, 4], 2), ([9, 0], 3), ([40, 40], 20), ([], 2)])

@@ -128,8 +128,11 @@ def test_a_passed_deadline_is_504(client: Any, events: Any) -> None:
     problem(client.score(body, headers={"x-forewarn-deadline-ms": "0.0001"}), 504, "deadline-exceeded")
 
 
-def test_a_full_queue_is_503_and_says_when_to_come_back(engine_of: Any, client_of: Any, events: Any) -> None:
-    engine = engine_of(queue_tokens=1)
+@pytest.mark.parametrize("limit", ["queue_tokens", "max_ongoing_requests"])
+def test_too_much_at_once_is_503_and_says_when_to_come_back(
+    engine_of: Any, client_of: Any, events: Any, limit: str
+) -> None:
+    engine = engine_of(**{limit: 1})
     client = client_of(engine)
     long = {"histories": [{"customer_id": f"c{i}", "events": events(512)} for i in range(32)], "trajectory": False}
 
