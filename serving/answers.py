@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from forewarn.bundle import Scorer, TaskOutputs
 from forewarn.events import History
+from forewarn.risk import reasons
 from forewarn.sequence import EncodedHistory, Featurizer
 from forewarn.sequence.vocabulary import UNKNOWN
 
@@ -31,7 +32,7 @@ class TrajectoryPoint(msgspec.Struct, omit_defaults=True):
 
 
 class Reason(msgspec.Struct):
-    """An event that raises the risk: without it the log-odds would be lower by `contribution`."""
+    """An event that raised the risk: the log-odds rose by `contribution` when it became known."""
 
     event_id: str
     contribution: float
@@ -97,9 +98,12 @@ def answer_history(
     scores: Mapping[str, NDArray[np.float32]],
     *,
     trajectory: bool,
-    reasons: dict[str, list[Reason]],
+    explain: int,
 ) -> HistoryAnswer:
-    """One history's answer: the history sent, what the model may see of it, and scores ([T, K], regression [T])."""
+    """One history's answer: the history sent, what the model may see of it, and scores ([T, K], regression [T]).
+
+    `explain` is the number of reasons per hazard task, for its last horizon.
+    """
     last: dict[str, Any] = {}
     points = [TrajectoryPoint(event_id) for event_id in encoded.event_ids] if trajectory else []
     for task in scorer.tasks:
@@ -120,7 +124,11 @@ def answer_history(
             unknown=_unknown(scorer.bundle.featurizer, visible, encoded),
         ),
         trajectory=points,
-        reasons=reasons,
+        reasons={
+            task.name: [Reason(*why) for why in reasons(encoded.event_ids, scores[task.name][:, -1], explain)]
+            for task in scorer.tasks
+            if explain and task.kind == "hazard"
+        },
         **last,
     )
 

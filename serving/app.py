@@ -188,8 +188,6 @@ def _facts(engine: Engine) -> bytes:
         "metrics": manifest.metrics,
         "provider": config.provider,
         "precision": config.precision,
-        "limits": {
-            name: getattr(config, name) for name in ("max_body_bytes", "max_histories", "max_events", "max_explained")
-        },
+        "limits": {name: getattr(config, name) for name in ("max_body_bytes", "max_histories", "max_events")},
     }
     return msgspec.json.encode(facts)

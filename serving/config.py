@@ -44,14 +44,13 @@ class ServeConfig:
     max_body_bytes: int = 16_777_216  # largest request body
     max_histories: int = 256  # histories per request
     max_events: int = 4096  # events per history
-    max_explained: int = 16  # histories per request that asks for reasons
 
     def check(self) -> ServeConfig:
         """Returns self; raises ValueError naming the first setting that cannot be used."""
         least = {
             "replicas": 1, "num_cpus": 0, "num_gpus": 0, "threads": 0, "max_ongoing_requests": 1, "drain_s": 0,
             "token_budget": 0, "queue_tokens": 1, "inline_bytes": 0, "max_body_bytes": 1, "max_histories": 1,
-            "max_events": 1, "max_explained": 0,
+            "max_events": 1,
         }  # fmt: skip
         for name, bound in least.items():
             if (value := getattr(self, name)) < bound:

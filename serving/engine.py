@@ -1,7 +1,7 @@
 """From request bytes to answer bytes: decode, encode, queue for the graph, answer.
 
 Design choices
-- The graph runs on the scheduler's inference thread only, also for warm-up, reasons and health checks.
+- The graph runs on the scheduler's inference thread only, also for warm-up and health checks.
 - A small request is decoded and encoded on the event loop, where a thread's hand-over would cost more than the work. A
   large one, and any for a model that reads text, goes to one of two worker threads: Python decodes no faster on two,
   but a very large body does not hold up the others.
@@ -17,16 +17,15 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar, cast
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.bundle.scorer import Scores
 from forewarn.events import Event, History
-from forewarn.risk.reasons import reasons
 from forewarn.sequence import EncodedHistory
-from serving.answers import Reason, ScoreAnswer, answer_history, horizons
+from serving.answers import ScoreAnswer, answer_history, horizons
 from serving.config import ServeConfig
 from serving.problems import FieldError, Problem, invalid, overloaded
 from serving.scheduler import ClosedError, ExpiredError, OverloadedError, Scheduler
@@ -73,7 +72,6 @@ class Engine:
         self._inline_bytes = 0 if self.bundle.manifest.text is not None else config.inline_bytes
         self._probe = self.scorer.encode([_warm_history(1)])
         self._worker = ThreadPoolExecutor(2, "encode")
-        self._explainers = ThreadPoolExecutor(2, "explain")
         sys.setswitchinterval(_SWITCH_S)
 
     async def warm_up(self) -> None:
@@ -103,10 +101,9 @@ class Engine:
             apart = len(body) > self._inline_bytes
             prepared = await self._in_worker(self._prepare, body) if apart else self._prepare(body)
             scores = await self.run(prepared.encoded, deadline)
-            why = await self._explain(prepared, deadline)
             if apart:
-                return await self._in_worker(self._answer, prepared, scores, why)
-            return self._answer(prepared, scores, why)
+                return await self._in_worker(self._answer, prepared, scores)
+            return self._answer(prepared, scores)
         except OverloadedError as error:
             raise overloaded(error.retry_after_s) from None
         except ExpiredError:
@@ -128,7 +125,6 @@ class Engine:
         self.ready = False
         drained = self.scheduler.close(self.config.drain_s)
         self._worker.shutdown(wait=False)
-        self._explainers.shutdown(wait=False)
         return drained
 
     async def _in_worker(self, function: Callable[..., V], *arguments: object) -> V:
@@ -151,29 +147,14 @@ class Engine:
             raise invalid(errors)
         return Prepared(question, visible, self.scorer.encode(visible))
 
-    async def _explain(self, prepared: Prepared, deadline: float) -> list[dict[str, list[Reason]]]:
-        """Per history, the reasons of every hazard task at its last horizon; empty when none were asked for."""
-        most = prepared.question.explain
-        if not most:
-            return [{} for _ in prepared.visible]
-        loop = asyncio.get_running_loop()
-        tasks = horizons(self.scorer.tasks)
-
-        def explain(history: History) -> dict[str, list[Reason]]:
-            scorer = cast(Scorer, _QueuedScorer(self, deadline))  # reasons ask a scorer for nothing but scores
-            return {task: [Reason.of(*reason) for reason in reasons(scorer, history, task, top=most)] for task in tasks}
-
-        return await asyncio.gather(
-            *(loop.run_in_executor(self._explainers, explain, history) for history in prepared.visible)
-        )
-
-    def _answer(self, prepared: Prepared, scores: Sequence[Scores], given: Sequence[dict[str, list[Reason]]]) -> bytes:
+    def _answer(self, prepared: Prepared, scores: Sequence[Scores]) -> bytes:
+        question = prepared.question
         histories = [
             answer_history(
-                self.scorer, sent, visible, encoded, score, trajectory=prepared.question.trajectory, reasons=why
+                self.scorer, sent, visible, encoded, score, trajectory=question.trajectory, explain=question.explain
             )
-            for sent, visible, encoded, score, why in zip(
-                prepared.question.histories, prepared.visible, prepared.encoded, scores, given, strict=True
+            for sent, visible, encoded, score in zip(
+                question.histories, prepared.visible, prepared.encoded, scores, strict=True
             )
         ]
         with self._unknown_lock:
@@ -182,18 +163,6 @@ class Engine:
                 self.unknown_categories += sum(answered.state.unknown.categories.values())
         answer = ScoreAnswer(self.bundle.model_hash, self.bundle.schema_version, horizons(self.scorer.tasks), histories)
         return msgspec.json.encode(answer)
-
-
-class _QueuedScorer:
-    """The engine's scorer for code that scores synchronously: its graph calls wait in the queue like any other."""
-
-    def __init__(self, engine: Engine, deadline: float) -> None:
-        self._engine, self._deadline = engine, deadline
-
-    def score(self, histories: Sequence[History]) -> list[Scores]:
-        """Scores histories, from a thread that runs no event loop."""
-        encoded = self._engine.scorer.encode(histories)
-        return asyncio.run(self._engine.run(encoded, self._deadline))
 
 
 def _warm_history(length: int) -> History:

@@ -58,7 +58,7 @@ def decode(body: bytes, limits: ServeConfig) -> Question:
     """Reads and validates a request body; raises Problem."""
     request = _request(body)
     bodies, prefixes = _histories_of(request)
-    _check_sizes(bodies, prefixes, request, limits)
+    _check_sizes(bodies, prefixes, limits)
     errors: list[FieldError] = []
     histories = [_history(one, prefix, errors) for one, prefix in zip(bodies, prefixes, strict=True)]
     if errors:
@@ -96,14 +96,11 @@ def _histories_of(request: ScoreRequest) -> tuple[list[HistoryBody], list[str]]:
     return [HistoryBody(request.customer_id, request.events, request.history_id)], [""]
 
 
-def _check_sizes(bodies: list[HistoryBody], prefixes: list[str], request: ScoreRequest, limits: ServeConfig) -> None:
+def _check_sizes(bodies: list[HistoryBody], prefixes: list[str], limits: ServeConfig) -> None:
     if not bodies:
         raise invalid([FieldError("histories", "an empty list", "at least one history", "add a history")])
     if len(bodies) > limits.max_histories:
         raise too_large("histories", len(bodies), limits.max_histories, "max_histories", "split the request")
-    if request.explain and len(bodies) > limits.max_explained:
-        fix = "split the request or set explain to 0"
-        raise too_large("histories", len(bodies), limits.max_explained, "max_explained", fix)
     for body, prefix in zip(bodies, prefixes, strict=True):
         if len(body.events) > limits.max_events:
             fix = "send the newest events"

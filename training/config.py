@@ -121,7 +121,7 @@ def typed(config: DictConfig, kind: type[Any]) -> Any:
 
 
 def compose(*overrides: str, root: str = "train", kind: type[Any] = TrainConfig) -> Any:
-    """The typed configuration that a command would run with these overrides; for notebooks, tests and other commands."""
+    """The typed configuration that a command would run with these overrides; for notebooks and tests."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return typed(hydra_compose(root, list(overrides), return_hydra_config=True), kind)
 

@@ -49,7 +49,8 @@ class EncodedDataset(Dataset[dict[str, torch.Tensor]]):
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _whole(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _whole(batch: Any) -> Any:
+    """The batch as `__getitems__` made it: there is nothing left to collate."""
     return batch
 
 

@@ -19,18 +19,20 @@ from typing import Any
 import hydra
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.events import Event, History
+from forewarn.targets import HazardLabels
 from training.command import run_command
 from training.config import TrainConfig, typed
 from training.measure import SplitRows, score_split
 from training.prepare import LabelledSplits, Prepared
 from training.remote import post_json
-from training.train import load_target, train
+from training.train import train
 
-_SHOWN = 14  # newest events of the customer that are streamed one by one
+_SHOWN, _LEAST_SHOWN = 14, 3  # newest events of the customer that are streamed one by one
 
 
 def demo(config: TrainConfig) -> dict[str, Any]:
@@ -50,27 +52,25 @@ def demo(config: TrainConfig) -> dict[str, Any]:
 
 
 def showcase(config: TrainConfig, bundle_path: Path) -> History:
-    """The visible history, up to its last event before the onset, of the test customer whose risk rose most."""
+    """The history, up to its last event before an onset, of the test customer whose risk rose most on the way there."""
     bundle, run = Bundle.load(bundle_path), Path(config.run)
-    prepared = Prepared.load(run / "data" / "encoded")
-    rows = SplitRows.load(prepared.split("test"), bundle.target)
-    task = bundle.target.tasks[0]
-    risk = score_split(Scorer(bundle), rows.histories, bundle.target)[task.name].reshape(len(rows.tasks[task.name].prefix()), -1)
+    rows = SplitRows.load(Prepared.load(run / "data" / "encoded").split("test"), bundle.target)
+    task = next(task for task in bundle.target.tasks if task.kind == "hazard")
+    risk_N = score_split(Scorer(bundle), rows.histories, bundle.target)[task.name][:, -1]
     label = rows.tasks[task.name].label()
-    onset = label.onset.any(axis=1) if hasattr(label, "onset") else np.ones(len(risk), dtype=bool)
-    best, chosen, start = -1.0, (rows.histories[0].history_id, 1), 0
-    for history in rows.histories:
-        own = slice(start, start + history.length)
-        start += history.length
-        before = np.flatnonzero(onset[own])
-        if len(before) >= 3:
-            shown = risk[own][max(before[-1] + 1 - _SHOWN, 0) : before[-1] + 1, -1]
-            rise = float(shown[-1] - shown.min())
-            if rise > best:
-                best, chosen = rise, (history.history_id, int(before[-1]) + 1)
-    splits = LabelledSplits.open(config.data, load_target(config), config.protocol, run / "data" / "histories")
-    found = next(history for history in splits.visible("test") if history.history_id == chosen[0])
-    return History(found.history_id, found.customer_id, found.events[: chosen[1]])
+    assert isinstance(label, HazardLabels)
+    before_N: NDArray[np.bool_] = label.onset.max(axis=1) > 0
+    ends = np.cumsum([history.length for history in rows.histories])
+    best, history_id, events = -1.0, rows.histories[0].history_id, 1
+    for history, end in zip(rows.histories, ends.tolist(), strict=True):
+        own = slice(end - history.length, end)
+        last = int(np.flatnonzero(before_N[own])[-1]) if before_N[own].any() else 0
+        shown = risk_N[own][max(last + 1 - _SHOWN, 0) : last + 1]
+        if last >= _LEAST_SHOWN and (rise := float(shown[-1] - shown.min())) > best:
+            best, history_id, events = rise, history.history_id, last + 1
+    splits = LabelledSplits.open(config.data, bundle.target, config.protocol, run / "data" / "histories")
+    found = next(history for history in splits.visible("test") if history.history_id == history_id)
+    return History(found.history_id, found.customer_id, found.events[:events])
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def service(bundle: Path) -> Iterator[str]:
 
 
 def stream(url: str, history: History, bundle: Bundle) -> list[float]:
-    """Posts the history again after each of its newest events and prints how the risk moves and which events drive it."""
+    """Posts the history after each of its newest events and prints how the risk moves and what moved it."""
     task, horizon = bundle.manifest.tasks[0].name, bundle.manifest.tasks[0].outputs[-1]
     first = max(len(history.events) - _SHOWN, 0)
     texts = {event.event_id: describe(event) for event in history.events}
@@ -108,7 +108,7 @@ def stream(url: str, history: History, bundle: Bundle) -> list[float]:
         event = history.events[i]
         bar = "█" * round(30 * risks[-1])
         print(f"  {event.occurred_at:%a %d %b %H:%M}  {risks[-1]:6.1%} {bar:<30}  {describe(event)}", flush=True)
-    print(f"\n  {task} within {horizon}: {risks[0]:.1%} → {risks[-1]:.1%}. The events that raise it most:")
+    print(f"\n  {task} within {horizon}: {risks[0]:.1%} → {risks[-1]:.1%}. The events that raised it most:")
     for reason in answer["reasons"].get(task, []):
         print(f"    +{reason['contribution']:.2f} log-odds  {texts[reason['event_id']]}")
     return [round(risk, 4) for risk in risks]

@@ -13,6 +13,7 @@ import polars as pl
 from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Scorer
+from forewarn.bundle.manifest import METRICS
 from training.command import run_command
 from training.config import EvaluateConfig, typed
 from training.measure import SplitRows, as_labelled, measure, score_split
@@ -44,8 +45,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         metrics = measure(bundle.target, rows, scores, config.bootstrap)
         if config.scores:
             write_scores(out / "scores.parquet", rows, scores)
-    recorded = bundle.manifest.metrics.get("transformer", {})
-    facts = {"split": counts, "fingerprint": splits.store.fingerprint, "url": config.url}
+    recorded = json.loads((bundle.path / METRICS).read_text()).get("transformer", {})
+    facts: dict[str, Any] = {"split": counts, "fingerprint": splits.store.fingerprint, "url": config.url}
     facts["difference"] = largest_change(metrics, recorded) if _same_rows(bundle, facts, config.split) else None
     (out / "metrics.json").write_text(json.dumps({"metrics": metrics, **facts}, indent=2) + "\n")
     title = f"{bundle.target.name} on {config.data.source}, {config.split} split"
@@ -68,7 +69,7 @@ def _same_rows(bundle: Bundle, facts: dict[str, Any], split: str) -> bool:
 
 
 def largest_change(measured: dict[str, Any], recorded: dict[str, Any]) -> float:
-    """Largest absolute difference between the values of two metric trees; infinite where one lacks what the other has."""
+    """Largest absolute difference between the values of two metric trees; infinite where `recorded` lacks one."""
     worst = 0.0
     for name, value in measured.items():
         other = recorded.get(name)

@@ -36,6 +36,7 @@ from training.config import ExportConfig, typed
 from training.datamodule import EncodedDataset, encoded_row
 from training.fit import CHECKPOINTS, load_model
 from training.heads import task_outputs
+from training.metrics import headline
 from training.model_card import model_card
 from training.onnx_export import check_parity, export_graph
 from training.prepare import Prepared
@@ -67,6 +68,7 @@ def export_bundle(
         )
         manifest = seal_with(
             building,
+            {},
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             git_commit=git_commit(),
             versions=versions(),
@@ -76,7 +78,6 @@ def export_bundle(
             model=asdict(model.config),
             data=prepared.facts,
             parity=parity,
-            metrics={},
         )
         _publish(building, destination)
     finally:
@@ -94,16 +95,19 @@ def record_metrics(bundle: Path, metrics: dict[str, Any]) -> Manifest:
         for name in (METRICS, MODEL_CARD, MANIFEST):
             (building / name).unlink()
         names = ("created", "git_commit", "versions", "tasks", "graphs", "text", "model", "data", "parity")
-        manifest = seal_with(building, metrics=metrics, **{name: getattr(manifest, name) for name in names})
+        manifest = seal_with(building, metrics, **{name: getattr(manifest, name) for name in names})
         _publish(building, bundle)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return manifest
 
 
-def seal_with(folder: Path, **facts: Any) -> Manifest:
-    """Writes metrics.json and the model card from the manifest's own facts, then the manifest."""
-    (folder / METRICS).write_text(json.dumps(facts["metrics"], indent=2) + "\n")
+def seal_with(folder: Path, metrics: dict[str, Any], **facts: Any) -> Manifest:
+    """Writes all metrics to metrics.json, and their headlines with the facts to the model card and the manifest."""
+    (folder / METRICS).write_text(json.dumps(metrics, indent=2) + "\n")
+    facts["metrics"] = {
+        model: {task: headline(result) for task, result in own.items()} for model, own in metrics.items()
+    }
     (folder / MODEL_CARD).write_text(model_card(facts))
     return seal(folder, **facts)
 
@@ -152,7 +156,10 @@ def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
 def _copy_text(prepared: Prepared, folder: Path) -> TextFacts | None:
     if prepared.text_folder is None:
         return None
-    shutil.copytree(prepared.text_folder, folder / TEXT_FOLDER)
+    # File by file: the cache's folder is private to its user, a bundle's is not.
+    (folder / TEXT_FOLDER).mkdir()
+    for path in prepared.text_folder.iterdir():
+        shutil.copyfile(path, folder / TEXT_FOLDER / path.name)
     facts = json.loads((folder / TEXT_FOLDER / "text.json").read_text())
     return TextFacts(facts["source"], prepared.featurizer.text_width, facts["max_tokens"])
 

@@ -1,4 +1,4 @@
-"""Scores of a split, measured: the rows of a dataset file, scored by a bundle or a baseline, under one set of metrics."""
+"""Scores of a split, measured: the rows of a dataset file, scored by a bundle or a baseline."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def score_split(scorer: Scorer, histories: list[EncodedHistory], target: TargetS
     for batch in tqdm(batches, desc="score", unit=" batches", disable=None, leave=False):
         for i, score in zip(batch, scorer.run([histories[i] for i in batch]), strict=True):
             scores[i] = score
-    return {task.name: as_labelled(task, np.concatenate([score[task.name] for score in scores])) for task in target.tasks}
+    return {
+        task.name: as_labelled(task, np.concatenate([score[task.name] for score in scores])) for task in target.tasks
+    }
 
 
 def as_labelled(task: Task, values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -79,9 +81,7 @@ def measure(
     }
 
 
-def measure_baseline(
-    task: Task, predict: Predict, rows: SplitRows, resamples: int, seed: int = 0
-) -> dict[str, Any]:
+def measure_baseline(task: Task, predict: Predict, rows: SplitRows, resamples: int, seed: int = 0) -> dict[str, Any]:
     """Metrics of one baseline on one task, on the rows of `measure`."""
     own = rows.tasks[task.name]
     return evaluate_task(

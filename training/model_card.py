@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.metrics import headline
-
 
 def model_card(facts: dict[str, Any]) -> str:
     """Markdown from the facts of a manifest; it says so where nothing was measured yet."""
@@ -13,9 +11,9 @@ def model_card(facts: dict[str, Any]) -> str:
     tasks = [f"| {task.name} | {task.kind} | {', '.join(task.outputs)} |" for task in facts["tasks"]]
     splits = [f"| {name} | {own['histories']} | {own['events']} |" for name, own in data["splits"].items()]
     measured = [
-        f"| {model} | {task} | {', '.join(_figure(*item) for item in headline(result).items())} |"
+        f"| {model} | {task} | {', '.join(_figure(*item) for item in figures.items())} |"
         for model, own in metrics.items()
-        for task, result in own.items()
+        for task, figures in own.items()
     ]
     return "\n".join(
         [
@@ -30,7 +28,7 @@ def model_card(facts: dict[str, Any]) -> str:
             "| --- | --- | --- |",
             *tasks,
             "",
-            f"Target `{data['target']}`, hash `{data['target_hash'][:12]}`. One score per event: what is known after it.",
+            f"Target `{data['target']}`, hash `{data['target_hash'][:12]}`. One score after every event.",
             "",
             "## Learned from",
             "",

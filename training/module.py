@@ -19,7 +19,6 @@ from training.datamodule import INPUT_COLUMNS
 from training.losses import task_loss
 
 
-
 class SequenceModule(pl.LightningModule):
     """Trains a `SequenceModel`; knows nothing of the device, the number of processes or the precision it runs in."""
 
@@ -89,7 +88,8 @@ class SequenceModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW without decay on vectors and embeddings; linear warm-up, then cosine to a tenth of the rate."""
-        decayed, other = [], []
+        decayed: list[Tensor] = []
+        other: list[Tensor] = []
         for name, parameter in self.model.named_parameters():
             (decayed if parameter.ndim >= 2 and "table" not in name else other).append(parameter)
         optimizer = torch.optim.AdamW(

@@ -64,16 +64,17 @@ def check_parity(scores: Scores, graph: Path, precision: str, feeds: Iterable[Fe
     reference = in_precision(scores, "fp32")
     session = open_session(graph, provider)
     names = [graph_input.name for graph_input in session.get_inputs()]
-    worst, feed = 0.0, {}
-    for feed in feeds:
-        feed = {name: feed[name] for name in names}
+    worst, feed = 0.0, dict[str, NDArray[Any]]()
+    for arrays in feeds:
+        feed = {name: arrays[name] for name in names}
         with torch.no_grad():
             expected = reference(**{name: torch.from_numpy(array) for name, array in feed.items()})
         worst = max(worst, largest_difference(session.run(None, feed), [tensor.numpy() for tensor in expected]))
     if worst > PARITY_LIMIT[precision]:
         raise ValueError(
             f"{graph.name}: differs from torch by {worst:.2e}, expected at most {PARITY_LIMIT[precision]:.0e} in "
-            f"{precision} on {provider}; the graph was not shipped: report it with the versions of torch and onnxruntime"
+            f"{precision} on {provider}; the graph was not shipped: report it with the versions of torch and "
+            "onnxruntime"
         )
     if provider == "cuda" and (left := nodes_by_provider(graph, provider, feed).get("CPUExecutionProvider")):
         raise ValueError(

@@ -24,8 +24,8 @@ def report_page(title: str, results: Results, manifest: Manifest) -> str:
         f"torch {manifest.versions['torch']}, onnxruntime {manifest.versions['onnxruntime']}.",
         "",
         f"Protocol `{data['protocol']['name']}`, cut {data['cut'] or 'none'}; {splits}. "
-        f"Model `{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the transformer's rows are the scores of "
-        "the exported bundle's own ONNX graph. Every model sees the same rows and the same information. "
+        f"Model `{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the transformer's rows are the scores "
+        "of the exported bundle's own ONNX graph. Every model sees the same rows and the same information. "
         "Brackets hold 95 % bootstrap intervals by history.",
         "",
     ]

@@ -1,6 +1,6 @@
 """`python -m training.train`: from raw events to a checked, measured bundle in one run folder.
 
-    <run>/config.yaml  data/  checkpoints/  tensorboard/  metrics.json  report.md  bundle/
+The run folder holds config.yaml, data/, checkpoints/, tensorboard/, metrics.json, report.md and bundle/.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """
     run = Path(config.run)
     run.mkdir(parents=True, exist_ok=True)
-    first = int(os.environ.get("LOCAL_RANK", 0)) == 0
+    first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
         (run / _CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         prepared = prepare(config, load_target(config), run / "data")
@@ -56,7 +56,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
     metrics |= baseline_metrics(prepared, config)
     record_metrics(bundle, metrics)
     facts = {"training": fitted.facts, "model_hash": manifest.model_hash, "parity": manifest.parity}
-    (run / "metrics.json").write_text(json.dumps({"metrics": metrics, **facts, "data": prepared.facts}, indent=2) + "\n")
+    whole = {"metrics": metrics, **facts, "data": prepared.facts}
+    (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)
     (run / "report.md").write_text(report)
     if config.report:

@@ -6,25 +6,23 @@ import ast
 import gzip
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
 
 from forewarn.events import DataConfig, EventError, History, HistoryStore, given_splits, open_histories
+from training.config import compose
 
 Root = Path
 
 
 def config(repository: Path, name: str, root: Root, **changes: Any) -> DataConfig:
-    loaded = OmegaConf.load(repository / "conf" / "data" / f"{name}.yaml")
-    merged = OmegaConf.merge(OmegaConf.structured(DataConfig), loaded, {"root": str(root), **changes})
-    typed = OmegaConf.to_object(merged)
-    assert isinstance(typed, DataConfig)
-    return typed
+    loaded: DataConfig = compose(f"data={name}", f"data.root={root}", "run=unused").data
+    return replace(loaded, **changes)
 
 
 def histories(store: HistoryStore) -> dict[str, History]:

@@ -1,44 +1,39 @@
-"""Reasons: the events without which the risk would be lower."""
+"""Reasons: the events that raised the risk when they became known."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
-from scipy.special import logit
+from hypothesis import given
+from hypothesis import strategies as st
 
-from forewarn.bundle import Bundle, Scorer
-from forewarn.events import History
-from forewarn.risk import reasons
+from forewarn.risk import contributions, reasons
 
-
-@pytest.fixture(scope="module")
-def scorer(tiny_bundle: Path) -> Scorer:
-    return Scorer(Bundle.load(tiny_bundle), threads=1)
+paths = st.lists(st.floats(1e-5, 1 - 1e-5), min_size=1, max_size=40)
 
 
-def test_a_contribution_is_the_fall_in_log_odds_without_the_event(
-    scorer: Scorer, tiny_histories: list[History]
-) -> None:
-    history = max(tiny_histories, key=lambda h: len(h.events))
-    found = reasons(scorer, history, "escalation", top=5)
-    assert found, "the longest history has at least one event that raises its risk"
-    assert [r.contribution for r in found] == sorted((r.contribution for r in found), reverse=True)
-    for reason in found:
-        without = [event for event in history.events if event.event_id != reason.event_id]
-        (full,), (less,) = scorer.score([history]), scorer.score([History("h", "c", without)])
-        fall = logit(float(full["escalation"][-1, -1])) - logit(float(less["escalation"][-1, -1]))
-        assert reason.contribution == pytest.approx(fall, abs=1e-3) and fall > 0
+def log_odds(risk: float) -> float:
+    return float(np.log(risk / (1 - risk)))
 
 
-def test_only_the_newest_events_are_candidates(scorer: Scorer, tiny_histories: list[History]) -> None:
-    history = max(tiny_histories, key=lambda h: len(h.events))
-    newest = {event.event_id for event in history.events[-4:]}
-    assert {r.event_id for r in reasons(scorer, history, "escalation", top=10, newest=4)} <= newest
+@given(paths)
+def test_contributions_add_up_to_the_way_from_the_first_risk_to_the_last(path: list[float]) -> None:
+    assert contributions(np.array(path)).sum() == pytest.approx(log_odds(path[-1]) - log_odds(path[0]), abs=1e-9)
 
 
-def test_a_first_event_has_no_reason(scorer: Scorer, tiny_histories: list[History]) -> None:
-    first = History("h", "c", tiny_histories[0].events[:1])
-    assert reasons(scorer, first, "escalation") == []
-    assert np.isfinite(scorer.score([first])[0]["escalation"]).all()
+@given(paths, st.integers(1, 5))
+def test_reasons_are_the_largest_rises_in_order(path: list[float], top: int) -> None:
+    rise = dict(zip(map(str, range(len(path))), contributions(np.array(path)).tolist(), strict=True))
+    found = reasons(list(rise), np.array(path), top)
+    assert [reason.contribution for reason in found] == sorted((r for r in rise.values() if r > 0), reverse=True)[:top]
+    assert all(rise[reason.event_id] == reason.contribution for reason in found)
+
+
+def test_a_first_event_and_a_falling_risk_have_no_reasons() -> None:
+    assert reasons(["a"], np.array([0.9])) == []
+    assert reasons(["a", "b", "c"], np.array([0.9, 0.5, 0.1])) == []
+
+
+def test_certainty_has_finite_reasons() -> None:
+    (reason,) = reasons(["a", "b"], np.array([0.0, 1.0], dtype=np.float32))
+    assert reason.event_id == "b" and np.isfinite(reason.contribution)

@@ -115,10 +115,14 @@ def test_rows_come_back_bit_for_bit_also_across_batches_and_processes(tmp_path: 
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), RaggedWriter(tmp_path / "a.arrow") as writer:
-        for history_id, arrays in rows(1_500):
-            writer.add(history_id, arrays)
-        raise RuntimeError
+    def fail_midway() -> None:
+        with RaggedWriter(tmp_path / "a.arrow") as writer:
+            for history_id, arrays in rows(1_500):
+                writer.add(history_id, arrays)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_midway()
     assert list(tmp_path.iterdir()) == []
 
 

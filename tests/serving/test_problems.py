@@ -79,13 +79,12 @@ def test_every_broken_event_is_listed_up_to_ten(client: Any) -> None:
 
 
 def test_limits_are_413_and_name_their_setting(engine_of: Any, client_of: Any, events: Any) -> None:
-    client = client_of(engine_of(max_body_bytes=5000, max_histories=2, max_events=4, max_explained=1, warm=False))
+    client = client_of(engine_of(max_body_bytes=5000, max_histories=2, max_events=4, warm=False))
     small = {"customer_id": "c", "events": events(1)}
     for body, setting, limit in (
         ({"customer_id": "c", "events": events(60)}, "max_body_bytes", 5000),
         ({"histories": [small] * 3}, "max_histories", 2),
         ({"customer_id": "c", "events": events(5)}, "max_events", 4),
-        ({"histories": [small] * 2, "explain": 1}, "max_explained", 1),
     ):
         document = problem(client.score(body), 413, "too-large")
         assert f"at most {limit} ({setting})" in document["detail"]

@@ -1,7 +1,7 @@
 """Sealing and reading a bundle folder; nothing is read from a file whose hash is not the manifest's.
 
-    manifest.json  sequence.onnx [sequence.fp16.onnx]  featurizer.json  target.yaml  calibration.json
-    metrics.json  MODEL_CARD.md  [text/text.onnx text/tokenizer.json text/text.json]
+manifest.json  sequence.onnx [sequence.fp16.onnx]  featurizer.json  target.yaml  calibration.json
+metrics.json  MODEL_CARD.md  [text/text.onnx text/tokenizer.json text/text.json]
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class Bundle:
         if precision not in self.manifest.graphs:
             raise ValueError(
                 f"precision: found {precision!r}, expected one of {sorted(self.manifest.graphs)} in {self.path}; "
-                f"export it with python -m training.export run=… precision=[fp32,{precision}]"
+                f"export it with python -m training.export run=… precisions=[fp32,{precision}]"
             )
         return self.path / self.manifest.graphs[precision]
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
-        """Reads and checks a bundle; ValueError names the file that is missing, changed, added or of another version."""
+        """Reads and checks a bundle; ValueError names a file that is missing, changed, added or too old."""
         folder = Path(path)
         if not (folder / MANIFEST).is_file():
             raise ValueError(
@@ -70,7 +70,9 @@ class Bundle:
 def _check_files(folder: Path, manifest: Manifest) -> None:
     for name, digest in manifest.files.items():
         if not (folder / name).is_file():
-            raise ValueError(f"{name}: missing from bundle {folder}, expected it by its manifest; export the bundle again")
+            raise ValueError(
+                f"{name}: missing from bundle {folder}, expected it by its manifest; export the bundle again"
+            )
         if (found := file_hash(folder / name)) != digest:
             raise ValueError(
                 f"{name}: found sha256 {found[:12]}…, expected {digest[:12]}… by the manifest of {folder}; "

@@ -46,7 +46,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     model: dict[str, Any]  # the network's configuration
     data: dict[str, Any]  # name, fingerprint and counts of the training data, split and protocol
     parity: dict[str, float]  # largest difference between torch and ONNX Runtime per graph
-    metrics: dict[str, Any]  # headline figures on the test split
+    metrics: dict[str, dict[str, dict[str, float | None]]]  # model -> task -> headline figures on the test split
     files: dict[str, str]  # name -> sha256
 
 

@@ -31,9 +31,7 @@ class Scorer:
         self.unknown: Counter[str] = Counter()  # attributes and categories that training never saw, since start
         self.embed: CachedEncoder | None = None
         if bundle.manifest.text is not None:
-            self.embed = CachedEncoder.open(
-                bundle.path / TEXT_FOLDER, providers=PROVIDERS[provider], threads=threads
-            )
+            self.embed = CachedEncoder.open(bundle.path / TEXT_FOLDER, providers=PROVIDERS[provider], threads=threads)
 
     def encode(self, histories: Sequence[History]) -> list[EncodedHistory]:
         """Features and text vectors of histories, each cut to its newest `max_length` events."""
@@ -44,7 +42,7 @@ class Scorer:
         return [e if e.length <= longest else e.take(slice(e.length - longest, None)) for e in encoded]
 
     def run(self, encoded: Sequence[EncodedHistory]) -> list[Scores]:
-        """Scores per history in one call of the graph: per task risk [T, K], class probabilities [T, K] or values [T]."""
+        """Scores per history in one call of the graph: per task risk [T, K], probabilities [T, K] or values [T]."""
         feed = collate(encoded)
         outputs = self.session.run(None, {name: feed[name] for name in self.input_names})
         return [

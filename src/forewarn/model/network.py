@@ -29,7 +29,7 @@ class SequenceModel(nn.Module):
         self.init_weights()
 
     def init_weights(self) -> None:
-        """Initialises every weight: normal(0, 1/sqrt(fan in)), residual outputs scaled down with depth, prior biases."""
+        """Initialises all weights: normal(0, 1/sqrt(fan in)), residual outputs scaled down with depth, prior biases."""
         residual = 1 / math.sqrt(2 * self.config.layers)
         for module in self.modules():
             if isinstance(module, nn.Linear):

@@ -1,7 +1,7 @@
 """From raw outputs to scores: calibration, then the link of each kind of task.
 
-- hazard: discrete-time hazards lambda_k = sigmoid(logit_k); risk P(<= h_k) = 1 - prod_{j<=k} (1 - lambda_j), which never
-  falls with the horizon by construction (Gensheimer and Narasimhan 2019, PeerJ 7:e6257).
+- hazard: discrete-time hazards lambda_k = sigmoid(logit_k); risk P(<= h_k) = 1 - prod_{j<=k} (1 - lambda_j), which
+  never falls with the horizon by construction (Gensheimer and Narasimhan 2019, PeerJ 7:e6257).
 - classification: softmax.
 - regression: the standardised output back in the task's (transformed) unit; undoing a log is the scorer's.
 
@@ -63,8 +63,7 @@ class Scores(nn.Module):
         return tuple(
             link(
                 head.kind,
-                raw[head.name].float() * self.get_buffer(f"scale_{head.name}")
-                + self.get_buffer(f"shift_{head.name}"),
+                raw[head.name].float() * self.get_buffer(f"scale_{head.name}") + self.get_buffer(f"shift_{head.name}"),
             )
             for head in self.model.head_specs
         )

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from forewarn.risk.reasons import Reason, reasons
+from forewarn.risk.reasons import Reason, contributions, reasons
 
-__all__ = ["Reason", "reasons"]
+__all__ = ["Reason", "contributions", "reasons"]

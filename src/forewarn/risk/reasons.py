@@ -1,44 +1,37 @@
-"""Reasons per event by occlusion: how much lower the risk would be, had the event not happened.
+"""Reasons per event, read off the risk's own path: how much the log-odds rose when the event became known.
 
-Each candidate event is left out and the history is scored again by the same graph, all variants in one batch. That is
-faithful to the model and needs no gradient; it costs as many rows as there are candidates, so only the newest count.
+The model is causal, so the risk after event i minus the risk after event i - 1 is what that event (and the silence
+before it) told. The parts add up exactly to the way from the first risk to the current one, come with every score and
+cost nothing. Leaving events out and scoring again says less here: what an event tells is often told again by the next
+(docs/decisions/0007).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import logit
-
-from forewarn.bundle import Scorer
-from forewarn.events import History
+from numpy.typing import NDArray
 
 _SMALLEST = 1e-6  # risks are held this far from 0 and 1, where log-odds would be infinite
 
 
 class Reason(NamedTuple):
-    """One event and its contribution: the fall in log-odds of the risk when the event is left out."""
+    """One event and its contribution: the rise in log-odds of the risk when it became known."""
 
     event_id: str
     contribution: float
 
 
-def reasons(scorer: Scorer, history: History, task: str, output: int = -1, top: int = 3, newest: int = 32) -> list[Reason]:
-    """The `top` events that raise the current risk most, the strongest first.
+def contributions(risk_T: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Rise in log-odds with each event [T]; the first event's is 0, for there is no risk before it."""
+    risk = np.clip(risk_T.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
+    return np.diff(np.log(risk / (1 - risk)), prepend=np.log(risk[:1] / (1 - risk[:1])))
 
-    `output` chooses the horizon or class on the task's last axis; the `newest` events are candidates. Events that lower
-    the risk are no reasons, and a history of one event has none.
-    """
-    candidates = history.events[-newest:]
-    if len(history.events) < 2:
-        return []
-    first = len(history.events) - len(candidates)
-    variants = [history]
-    for i in range(first, len(history.events)):
-        left = history.events[:i] + history.events[i + 1 :]
-        variants.append(History(history.history_id, history.customer_id, left))
-    risk = np.array([scores[task][-1, output] for scores in scorer.score(variants)], dtype=np.float64)
-    risk = logit(np.clip(risk, _SMALLEST, 1 - _SMALLEST))
-    found = [Reason(e.event_id, float(risk[0] - r)) for e, r in zip(candidates, risk[1:], strict=True)]
-    return [reason for reason in sorted(found, key=lambda r: -r.contribution)[:top] if reason.contribution > 0]
+
+def reasons(event_ids: Sequence[str], risk_T: NDArray[np.floating], top: int = 3) -> list[Reason]:
+    """The `top` events that raised a history's risk [T] most, the strongest first; a fall is no reason."""
+    rise = contributions(risk_T)
+    strongest = np.argsort(-rise, kind="stable")[:top].tolist()
+    return [Reason(event_ids[i], float(rise[i])) for i in strongest if rise[i] > 0]

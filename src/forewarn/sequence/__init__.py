@@ -1,4 +1,4 @@
-"""Histories to arrays: the one code path shared by training, export parity, serving and benchmarks (numpy, no torch)."""
+"""Histories to arrays: the one code path of training, export parity, serving and benchmarks (numpy, no torch)."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ class FieldStatistics:
 
     @classmethod
     def collect(cls, histories: Iterable[History]) -> FieldStatistics:
+        """Reads every event of `histories` once."""
         statistics = cls({name: Counter() for name in CATEGORICAL_FIELDS})
         counts, numbers = statistics.counts, statistics.numbers
         for history in histories:

@@ -26,6 +26,7 @@ class Vocabulary:
 
     @classmethod
     def fit(cls, counts: Counter[str], min_count: int, max_size: int) -> Vocabulary:
+        """Keeps the `max_size` most frequent values that were seen at least `min_count` times."""
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         return cls([value for value, count in ranked[:max_size] if count >= min_count])
 
