@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from forewarn.bundle import Scorer
-from forewarn.sequence import EncodedHistory, RaggedDataset, TokenBudgetBatches
+from forewarn.sequence import EncodedHistory, RaggedDataset
 from forewarn.targets import HazardLabels, RegressionTask, TargetSpec, Task, TaskLabels
 from training.aggregates import Rows
 from training.baselines import Predict
 from training.datamodule import encoded_row
 from training.metrics import evaluate_task
-
-TOKEN_BUDGET = 8_192  # events per scoring batch
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,9 @@ def _labels(task: Task, arrays: dict[str, NDArray[Any]]) -> TaskLabels:
 
 def score_split(scorer: Scorer, histories: list[EncodedHistory], target: TargetSpec) -> dict[str, NDArray[np.float32]]:
     """Scores of every prefix, history by history: per task risk [N, K], probabilities [N, K] or label values [N]."""
-    lengths = np.array([history.length for history in histories])
-    scores: list[dict[str, NDArray[np.float32]]] = [{} for _ in histories]
-    batches = TokenBudgetBatches(lengths, TOKEN_BUDGET, shuffle=False)
-    for batch in tqdm(batches, desc="score", unit=" batches", disable=None, leave=False):
-        for i, score in zip(batch, scorer.run([histories[i] for i in batch]), strict=True):
-            scores[i] = score
-    return {
-        task.name: as_labelled(task, np.concatenate([score[task.name] for score in scores])) for task in target.tasks
-    }
+    scores = scorer.run_all(histories, progress=sys.stderr.isatty())
+    joined = {task.name: np.concatenate([score[task.name] for score in scores]) for task in target.tasks}
+    return {task.name: as_labelled(task, joined[task.name]) for task in target.tasks}
 
 
 def as_labelled(task: Task, values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -113,7 +113,7 @@ class LabelledSplits:
 
 
 def label_arrays(target: TargetSpec, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Labels as named arrays: hazard "onset", "at_risk", "observed" [T, K]; classification "label" [T]; else "value"."""
+    """Labels as arrays: hazard "onset", "at_risk", "observed" [T, K]; classification "label" [T]; else "value" [T]."""
     arrays: dict[str, NDArray[Any]] = {}
     for task in target.tasks:
         label = labels[task.name]

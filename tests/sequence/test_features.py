@@ -155,12 +155,12 @@ def test_a_listed_field_must_exist_and_must_not_be_evidence() -> None:
             )
 
 
-def test_unknown_fields_and_categories_are_counted_by_name() -> None:
+def test_a_new_attribute_and_a_new_category_are_accepted() -> None:
     featurizer = fitted(make_history("h", [event(i, START, attributes={"queue": "ab"[i % 2]}) for i in range(4)]))
-    unknown: Counter[str] = Counter()
-    strange = event(9, START, attributes={"queue": "new", "colour": "red"})
-    featurizer.encode([make_history("h", [strange])], unknown=unknown)
-    assert unknown == {"category:queue": 1, "field:colour": 1}
+    strange = make_history("h", [event(9, START, attributes={"queue": "new", "colour": "red"})])
+    (encoded,) = featurizer.encode([strange])
+    assert encoded.categorical[0, list(featurizer.vocabularies).index("queue")] == UNKNOWN
+    assert "colour" not in featurizer.known
 
 
 @given(st.lists(histories(), min_size=1, max_size=3))

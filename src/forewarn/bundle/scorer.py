@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from forewarn.bundle.bundle import TEXT_FOLDER, Bundle
 from forewarn.bundle.session import PROVIDERS, open_session
 from forewarn.events import History
-from forewarn.sequence import EncodedHistory, collate
+from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate
 from forewarn.text import CachedEncoder
 
 Scores = dict[str, NDArray[np.float32]]
@@ -28,7 +28,6 @@ class Scorer:
         self.tasks = bundle.manifest.tasks
         self.session = open_session(bundle.graph(precision), provider, threads)
         self.input_names = [graph_input.name for graph_input in self.session.get_inputs()]
-        self.unknown: Counter[str] = Counter()  # attributes and categories that training never saw, since start
         self.embed: CachedEncoder | None = None
         if bundle.manifest.text is not None:
             self.embed = CachedEncoder.open(bundle.path / TEXT_FOLDER, providers=PROVIDERS[provider], threads=threads)
@@ -36,9 +35,8 @@ class Scorer:
     def encode(self, histories: Sequence[History]) -> list[EncodedHistory]:
         """Features and text vectors of histories, each cut to its newest `max_length` events."""
         longest = self.bundle.featurizer.config.max_length
-        encoded = self.bundle.featurizer.encode(
-            histories, self.embed.encode if self.embed is not None else None, self.unknown
-        )
+        embed = self.embed.encode if self.embed is not None else None
+        encoded = self.bundle.featurizer.encode(histories, embed)
         return [e if e.length <= longest else e.take(slice(e.length - longest, None)) for e in encoded]
 
     def run(self, encoded: Sequence[EncodedHistory]) -> list[Scores]:
@@ -53,24 +51,21 @@ class Scorer:
             for row, history in enumerate(encoded)
         ]
 
-    def score(self, histories: Sequence[History], token_budget: int = 16_384) -> list[Scores]:
-        """Encodes and runs any number of histories in length-sorted batches; answers come in the order given."""
-        encoded = self.encode(histories)
-        order = sorted(range(len(encoded)), key=lambda i: encoded[i].length)
+    def run_all(
+        self, encoded: Sequence[EncodedHistory], token_budget: int = 8_192, *, progress: bool = False
+    ) -> list[Scores]:
+        """Scores of any number of histories in length-sorted batches of at most `token_budget` padded events."""
         scores: list[Scores] = [{} for _ in encoded]
-        batch: list[int] = []
-        for i in order:
-            if batch and (len(batch) + 1) * encoded[i].length > token_budget:
-                self._score_into(scores, encoded, batch)
-                batch = []
-            batch.append(i)
-        if batch:
-            self._score_into(scores, encoded, batch)
+        lengths = np.array([history.length for history in encoded], dtype=np.int64)
+        batches = TokenBudgetBatches(lengths, token_budget, shuffle=False)
+        for batch in tqdm(batches, desc="score", unit=" batches", disable=not progress, leave=False):
+            for i, score in zip(batch, self.run([encoded[i] for i in batch]), strict=True):
+                scores[i] = score
         return scores
 
-    def _score_into(self, scores: list[Scores], encoded: Sequence[EncodedHistory], batch: list[int]) -> None:
-        for i, score in zip(batch, self.run([encoded[i] for i in batch]), strict=True):
-            scores[i] = score
+    def score(self, histories: Sequence[History]) -> list[Scores]:
+        """Scores of any number of histories, in the order given."""
+        return self.run_all(self.encode(histories))
 
     def horizons(self, task: str) -> list[str]:
         """The names along a task's last axis: horizons, classes or the unit."""

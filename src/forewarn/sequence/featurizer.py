@@ -5,7 +5,6 @@ Everything at event i is computed from events 0..i alone, so a stream, a batch a
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -21,7 +20,7 @@ from forewarn.sequence.derived import DERIVED_FIELDS, derived_fields, event_time
 from forewarn.sequence.encoded import EncodedHistory
 from forewarn.sequence.quantiles import QuantileMap
 from forewarn.sequence.selection import FieldStatistics, choose_fields
-from forewarn.sequence.vocabulary import UNKNOWN, Vocabulary
+from forewarn.sequence.vocabulary import Vocabulary
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # distinct texts [U] -> vectors [U, E]
 
@@ -89,19 +88,14 @@ class Featurizer:
         """Vocabulary size of every categorical field."""
         return tuple(len(vocabulary) for vocabulary in self.vocabularies.values())
 
-    def encode(
-        self, histories: Sequence[History], embed: Embed | None = None, unknown: Counter[str] | None = None
-    ) -> list[EncodedHistory]:
-        """Encodes whole histories; `embed` is needed where the model reads text.
-
-        `unknown` counts, per field, the attributes and categories that training never saw ("field:x", "category:x").
-        """
+    def encode(self, histories: Sequence[History], embed: Embed | None = None) -> list[EncodedHistory]:
+        """Encodes whole histories; `embed` is needed where the model reads text."""
         if not histories:
             return []
         events = [event for history in histories for event in history.events]
         bounds = np.cumsum([0, *(len(history.events) for history in histories)]).tolist()
         times = [event_times(history.events) for history in histories]
-        categorical = self._categorical(events, unknown)
+        categorical = self._categorical(events)
         derived = [derived_fields(h.events, t)[:, self._derived] for h, t in zip(histories, times, strict=True)]
         raw = np.column_stack([self._numeric(events), np.concatenate(derived)])
         numeric = np.empty(raw.shape, dtype=np.float32)
@@ -109,8 +103,6 @@ class Featurizer:
             numeric[:, i] = quantile_map(raw[:, i])
         texts = [self._texts(history.events) for history in histories]
         vectors = self._embed([distinct for _, distinct in texts], embed)
-        if unknown is not None:
-            self._count_unknown_fields(events, unknown)
         return [
             EncodedHistory(
                 history_id=history.history_id,
@@ -126,15 +118,13 @@ class Featurizer:
             )
         ]
 
-    def _categorical(self, events: Sequence[Event], unknown: Counter[str] | None) -> NDArray[np.int32]:
+    def _categorical(self, events: Sequence[Event]) -> NDArray[np.int32]:
         columns = []
         for name, vocabulary in self.vocabularies.items():
             if name in CATEGORICAL_FIELDS:
                 column = vocabulary.encode([getattr(event, name) for event in events])
             else:
                 column = vocabulary.encode([event.attributes.get(name) for event in events])
-            if unknown is not None and (count := int((column == UNKNOWN).sum())):
-                unknown[f"category:{name}"] += count
             columns.append(column)
         return np.column_stack(columns)
 
@@ -160,11 +150,6 @@ class Featurizer:
             raise ValueError("text: found texts and no text encoder, expected one; give the featurizer its encoder")
         vectors = embed(list(distinct))
         return [vectors[[distinct[text] for text in own]] for own in texts]
-
-    def _count_unknown_fields(self, events: Sequence[Event], unknown: Counter[str]) -> None:
-        strange = set().union(*(event.attributes for event in events)) - self.known
-        for name in strange:
-            unknown[f"field:{name}"] += sum(name in event.attributes for event in events)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything that `from_dict` needs, as plain JSON values."""
