@@ -1,0 +1,75 @@
+"""The commands as a user types them: sweeps, several processes, loggers, precision, export on its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from forewarn.bundle import Bundle
+from forewarn.sequence import RaggedDataset, TokenBudgetBatches
+from training.config import LoggerConfig, TrainConfig, compose
+from training.fit import fit
+from training.prepare import Prepared, prepare
+from training.train import load_target
+
+SMALL = (
+    "model=tiny", "logger=none", "text=none", "data.options.customers=60", "data.options.hazard_scale=1e-4",
+    "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1", "bootstrap=0", "baselines=[]",
+)  # fmt: skip
+
+
+def last_line(*command: str) -> dict[str, object]:
+    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3_000:]
+    result: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+def test_a_sweep_gives_every_job_a_folder_of_its_own(tmp_path: Path) -> None:
+    result = last_line("training.train", "-m", *SMALL, "seed=0,1", f"run={tmp_path / 'sweep'}")
+    assert result["run"] == str(tmp_path / "sweep" / "1")
+    hashes = {Bundle.load(tmp_path / "sweep" / job / "bundle").model_hash for job in "01"}
+    assert len(hashes) == 2
+
+
+def test_several_processes_train_one_model(tmp_path: Path) -> None:
+    several = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.workers=0")
+    result = last_line("training.train", *SMALL, *several, "trainer.precision=32-true", f"run={tmp_path / 'run'}")
+    assert Bundle.load(str(result["bundle"])).model_hash == result["model_hash"]
+
+
+def test_export_works_on_its_own(tiny_run: Path, tmp_path: Path) -> None:
+    result = last_line("training.export", f"run={tiny_run}", f"bundle={tmp_path / 'bundle'}", "precisions=[fp32,fp16]")
+    assert result["parity"].keys() == {"fp32", "fp16"}  # type: ignore[attr-defined]
+    assert Bundle.load(tmp_path / "bundle").manifest.graphs.keys() == {"fp32", "fp16"}
+
+
+@pytest.mark.parametrize(("kind", "left"), [("tensorboard", "tensorboard"), ("mlflow", "mlflow.db")])
+def test_loggers_record_a_run_in_its_folder(
+    kind: str, left: str, tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    config = replace(tiny_config, logger=LoggerConfig(kind=kind), trainer=replace(tiny_config.trainer, epochs=1))
+    fit(config, Prepared.load(tiny_run / "data" / "encoded"), tmp_path)
+    assert (tmp_path / left).exists()
+
+
+def test_bf16_arithmetic_trains(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    config = replace(tiny_config, trainer=replace(tiny_config.trainer, epochs=1, precision="bf16-mixed"))
+    facts = fit(config, Prepared.load(tiny_run / "data" / "encoded"), tmp_path).facts
+    assert facts["valid_loss"] < 1.0
+
+
+@pytest.mark.realdata
+def test_batches_of_the_real_log_hold_at_least_95_percent_real_tokens(data_root: Path, tmp_path: Path) -> None:
+    config = compose("data=uci_servicenow", "protocol=kairos", f"data.root={data_root}", "run=unused")
+    prepared = prepare(config, load_target(config), tmp_path)
+    lengths = RaggedDataset(prepared.split("train")).lengths("position")
+    assert TokenBudgetBatches(lengths, config.optim.token_budget).real_token_share() >= 0.95
+    assert prepared.facts["splits"]["test"] == {"histories": 5_776, "events": 17_477, "windows": 5_776}
+    assert {"made_sla", "opened_at", "sys_mod_count"}.isdisjoint(prepared.featurizer.vocabularies)
+    assert {"made_sla", "opened_at", "outcome.closed_at"}.isdisjoint(prepared.featurizer.attributes)
