@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Scorer
-from forewarn.events import Event, History
+from forewarn.events import Event, History, HistoryStore
 from forewarn.targets import HazardLabels
 from training.command import run_command
 from training.config import TrainConfig, typed
 from training.measure import SplitRows, score_split
-from training.prepare import LabelledSplits, Prepared
+from training.prepare import Prepared
 from training.remote import post_json
 from training.train import train
 
@@ -68,9 +68,8 @@ def showcase(config: TrainConfig, bundle_path: Path) -> History:
         shown = risk_N[own][max(last + 1 - _SHOWN, 0) : last + 1]
         if last >= _LEAST_SHOWN and (rise := float(shown[-1] - shown.min())) > best:
             best, history_id, events = rise, history.history_id, last + 1
-    splits = LabelledSplits.open(config.data, bundle.target, config.protocol, run / "data" / "histories")
-    found = next(history for history in splits.visible("test") if history.history_id == history_id)
-    return History(found.history_id, found.customer_id, found.events[:events])
+    whole = next(history for history in HistoryStore(run / "data" / "histories") if history.history_id == history_id)
+    return History(history_id, whole.customer_id, bundle.target.visible(whole).events[:events])
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -80,7 +81,7 @@ class LabelledSplits:
     @classmethod
     def open(cls, data: DataConfig, target: TargetSpec, protocol: ProtocolConfig, folder: Path) -> LabelledSplits:
         """Reads the events into `folder` (once) and assigns every history to a split."""
-        store = open_histories(data, folder, progress=True)
+        store = open_histories(data, folder, progress=sys.stderr.isatty())
         given = given_splits(data)
         if given is not None:
             protocol = replace(protocol, name="given", split="given")
@@ -259,7 +260,7 @@ def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
         event.text for split in SPLITS for history in splits.visible(split) for event in history.events if event.text
     )
     for chunk in _chunks(texts, 100_000):
-        embed.encode(chunk, progress=True)
+        embed.encode(chunk, progress=sys.stderr.isatty())
 
 
 def _text_encoder(config: TrainConfig) -> tuple[Path, CachedEncoder] | None:

@@ -75,7 +75,6 @@ def test_documentation_model_and_metrics_are_there(service: Service) -> None:
     assert "forewarn_batches_total" in httpx.get(f"{service.url}/metrics").text
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory map of a process")
 def test_no_replica_has_torch_in_its_memory(service: Service) -> None:
     found = list(replicas())
     assert found
