@@ -1,0 +1,128 @@
+"""What a figure needs beside it to mean anything: commit, machine, versions, settings; no folder of any machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+
+from benchmarks.config import BenchConfig
+from serving import environment
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_PACKAGES = (
+    "forewarn", "fastapi", "hydra-core", "msgspec", "numpy", "prometheus-client", "psutil", "ray", "tokenizers",
+    "torch", "uvicorn",
+)  # fmt: skip
+# Variables that change how fast things run, read by name: an environment also holds secrets.
+_VARIABLES = (
+    "CUDA_VISIBLE_DEVICES", "MALLOC_ARENA_MAX", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+    "PYTHONOPTIMIZE",
+)  # fmt: skip
+_FOLDERS = re.compile(r"(?<![\w.…])/(?:[^/\s'\"\]]+/)+")
+
+
+def provenance(config: BenchConfig) -> dict[str, Any]:
+    """Everything about this run but the model and the load; the time is that of the call."""
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": without_folders(shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]])),
+        **_commit(),
+        "host": host(),
+        "device": {"provider": config.provider, "precision": config.precision, "name": device_name(config.provider)},
+        "versions": _versions(),
+        "environment": _environment(),
+        "settings": _settings(config),
+        "seed": config.seed,
+    }
+
+
+def host() -> dict[str, Any]:
+    """Cores, processor, memory, system and load of this machine before the run."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
+        "memory_gib": round(pages / 2**30, 1),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load_1m": round(os.getloadavg()[0], 2),
+    }
+
+
+def device_name(provider: str) -> str:
+    """The GPU by its own name, or the processor."""
+    if provider != "cuda":
+        return _processor()
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return _output(query).splitlines()[0].strip() if _output(query) else "unknown GPU"
+
+
+def slug(config: BenchConfig) -> str:
+    """The device in a file name: 2-core-cpu, nvidia-h100-80gb-hbm3-fp16."""
+    device = f"{len(os.sched_getaffinity(0))}-core-cpu"
+    if config.provider == "cuda":
+        device = device_name("cuda").partition(",")[0]
+    precision = "" if config.precision == "fp32" else f"-{config.precision}"
+    return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-") + precision
+
+
+def without_folders(text: str) -> str:
+    """The text with absolute folders shortened to what they end with: where a machine keeps things means nothing."""
+    return _FOLDERS.sub("…/", text)
+
+
+def _settings(config: BenchConfig) -> dict[str, Any]:
+    def cleaned(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: cleaned(inner) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [cleaned(inner) for inner in value]
+        return without_folders(value) if isinstance(value, str) else value
+
+    settings: dict[str, Any] = cleaned(asdict(config))
+    return settings
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "onnxruntime": onnxruntime.__version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _environment() -> Mapping[str, str]:
+    own = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
+    return own | {name: os.environ.get(name, value) for name, value in environment.SETTINGS.items()}
+
+
+def _commit() -> dict[str, Any]:
+    commit = _output(["git", "rev-parse", "HEAD"])
+    return {"commit": commit or "unknown", "dirty": bool(_output(["git", "status", "--porcelain"])) if commit else None}
+
+
+def _output(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=20)
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.is_file() else None
+    return named[1] if named else platform.processor() or platform.machine()
