@@ -25,18 +25,18 @@ CONF = Path(__file__).resolve().parent.parent / "conf"
 class OptimConfig:
     """The optimiser and the batches it sees."""
 
-    learning_rate: float = 1e-3  # peak rate of AdamW
+    learning_rate: float = 5e-4  # peak rate of AdamW; small models take more (2e-3 for tiny)
     weight_decay: float = 0.05
     beta2: float = 0.98
     warmup: float = 0.05  # share of all steps spent warming up
     clip: float = 1.0  # largest gradient norm
-    token_budget: int = 4_096  # events per batch, padding included
-    weighting: str = "history"  # who counts in the loss: every "history" alike, or every "prefix" alike
-    ema: float = 0.0  # decay per step of the averaged weights that are kept; 0 keeps the raw weights
+    token_budget: int = 512  # events per batch, padding included; a GPU wants 16384 or more
+    weighting: str = "prefix"  # who counts in the loss: every "prefix" alike, or every "history" alike
+    ema: float = 0.98  # decay per step of the averaged weights that are kept; 0 keeps the raw weights
 
     def __post_init__(self) -> None:
         if self.weighting not in WEIGHTINGS:
-            raise ValueError(f"optim.weighting: found {self.weighting!r}, expected one of {WEIGHTINGS}; use history")
+            raise ValueError(f"optim.weighting: found {self.weighting!r}, expected one of {WEIGHTINGS}; use prefix")
 
 
 @dataclass
@@ -47,8 +47,8 @@ class TrainerConfig:
     devices: Any = 1  # number of processes, or "auto"
     strategy: str = "auto"
     precision: str = "32-true"
-    epochs: int = 20
-    patience: int = 4  # epochs without a better validation loss before training stops
+    epochs: int = 8  # the learning rate falls over all of them
+    patience: int = 3  # epochs without a better validation loss before training stops
     workers: int = 0  # data-loading processes
     threads: int = 0  # CPU threads of torch, 0 leaves the choice to torch
     deterministic: bool = True
