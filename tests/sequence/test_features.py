@@ -191,3 +191,13 @@ def test_texts_are_embedded_once_each_and_found_again_by_index() -> None:
     assert sorted(asked) == ["again!", "hello"]
     assert first.text_index.tolist() == [1, 0, 1]
     assert second.text_vectors[second.text_index[0] - 1][0] == len("again!")
+
+
+def test_text_in_a_numeric_field_is_missing_unless_it_is_a_number() -> None:
+    events = [event(i, START + timedelta(hours=i), attributes={"amount": float(i)}) for i in range(4)]
+    featurizer = fitted(make_history("h", events))
+    values: list[str | float] = ["2.0", "plenty", 2.0]
+    mixed = [event(i, START, attributes={"amount": value}) for i, value in enumerate(values)]
+    (encoded,) = featurizer.encode([make_history("h", mixed)])
+    column = encoded.numeric[:, featurizer.attributes.index("amount")]
+    assert column[0] == column[2] and np.isnan(column[1])

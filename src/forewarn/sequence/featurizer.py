@@ -119,20 +119,21 @@ class Featurizer:
         ]
 
     def _categorical(self, events: Sequence[Event]) -> NDArray[np.int32]:
-        columns = []
-        for name, vocabulary in self.vocabularies.items():
-            if name in CATEGORICAL_FIELDS:
-                column = vocabulary.encode([getattr(event, name) for event in events])
-            else:
-                column = vocabulary.encode([event.attributes.get(name) for event in events])
-            columns.append(column)
+        attributes = [event.attributes for event in events]
+        columns = [
+            vocabulary.encode(
+                [getattr(event, name) for event in events]
+                if name in CATEGORICAL_FIELDS
+                else [own.get(name) for own in attributes]
+            )
+            for name, vocabulary in self.vocabularies.items()
+        ]
         return np.column_stack(columns)
 
     def _numeric(self, events: Sequence[Event]) -> NDArray[np.float64]:
-        columns = np.empty((len(events), len(self.attributes)), dtype=np.float64)
-        for i, name in enumerate(self.attributes):
-            columns[:, i] = [_number(event.attributes.get(name)) for event in events]
-        return columns
+        attributes = [event.attributes for event in events]
+        columns = [_numbers([own.get(name) for own in attributes]) for name in self.attributes]
+        return np.column_stack(columns) if columns else np.empty((len(events), 0))
 
     def _texts(self, events: Sequence[Event]) -> tuple[NDArray[np.int32], list[str]]:
         """Index per event [T] into the history's distinct texts, 0 for none, and those texts."""
@@ -173,10 +174,15 @@ class Featurizer:
         )
 
 
+def _numbers(values: list[str | float | None]) -> NDArray[np.float64]:
+    """A numeric attribute's values [T]; what is absent, or text that is not a number, is missing."""
+    try:
+        return np.array(values, dtype=np.float64)  # None becomes NaN
+    except ValueError:
+        return np.array([_number(value) for value in values])
+
+
 def _number(value: str | float | None) -> float:
-    """A numeric attribute's value; text that is not a number counts as missing."""
-    if isinstance(value, float):
-        return value
     try:
         return float(value) if value is not None else np.nan
     except ValueError:
