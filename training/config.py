@@ -9,7 +9,7 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
+from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 
 from forewarn.events.config import DataConfig
 from forewarn.model import ModelConfig
@@ -114,10 +114,16 @@ class EvaluateConfig:
 
 
 def typed(config: DictConfig, kind: type[Any]) -> Any:
-    """The dataclass behind a composed Hydra config, every value checked against its type."""
+    """The dataclass behind a composed Hydra config, every value checked against its type.
+
+    Raises ValueError naming a value that has no default and was not given.
+    """
     with open_dict(config):
         config.pop("hydra", None)
-    return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
+    except MissingMandatoryValue as error:
+        raise ValueError(f"{error.full_key}: found nothing, expected a value; give {error.full_key}=…") from None
 
 
 def compose(*overrides: str, root: str = "train", kind: type[Any] = TrainConfig) -> Any:

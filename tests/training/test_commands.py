@@ -12,7 +12,7 @@ import pytest
 
 from forewarn.bundle import Bundle
 from forewarn.sequence import RaggedDataset, TokenBudgetBatches
-from training.config import LoggerConfig, TrainConfig, compose
+from training.config import EvaluateConfig, ExportConfig, LoggerConfig, TrainConfig, compose
 from training.fit import fit
 from training.prepare import Prepared, prepare
 from training.train import load_target
@@ -47,6 +47,14 @@ def test_export_works_on_its_own(tiny_run: Path, tmp_path: Path) -> None:
     result = last_line("training.export", f"run={tiny_run}", f"bundle={tmp_path / 'bundle'}", "precisions=[fp32,fp16]")
     assert result["parity"].keys() == {"fp32", "fp16"}  # type: ignore[attr-defined]
     assert Bundle.load(tmp_path / "bundle").manifest.graphs.keys() == {"fp32", "fp16"}
+
+
+@pytest.mark.parametrize(
+    ("root", "kind", "key"), [("evaluate", EvaluateConfig, "bundle"), ("export", ExportConfig, "run")]
+)
+def test_a_value_without_default_is_asked_for_by_name(root: str, kind: type, key: str) -> None:
+    with pytest.raises(ValueError, match=f"^{key}: found nothing, expected a value; give {key}="):
+        compose(root=root, kind=kind)
 
 
 @pytest.mark.parametrize(("kind", "left"), [("tensorboard", "tensorboard"), ("mlflow", "mlflow.db")])
