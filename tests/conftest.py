@@ -89,7 +89,7 @@ def tiny_bundle(tiny_run: Path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_histories(tiny_config: TrainConfig, tiny_run: Path) -> list[History]:
     """The test histories of `tiny_run`, as its model may see them."""
-    from training.prepare import LabelledSplits
+    from training.labelled import LabelledSplits
     from training.train import load_target
 
     folder = tiny_run / "again"

@@ -11,12 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from forewarn.sequence import EncodedHistory, RaggedDataset, TokenBudgetBatches, collate
+from forewarn.sequence import INPUT_COLUMNS, EncodedHistory, RaggedDataset, TokenBudgetBatches, collate
 from training.config import OptimConfig
-
-INPUT_COLUMNS = ("categorical", "numeric", "position", "text_index", "text_vectors")
-# What padding holds in each kind of label array: not at risk, no class, no value.
-_PADDING = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan}
+from training.labelled import NO_LABEL
 
 
 def encoded_row(history_id: str, arrays: dict[str, NDArray[Any]]) -> EncodedHistory:
@@ -41,7 +38,7 @@ class EncodedDataset(Dataset[dict[str, torch.Tensor]]):
         for name, first in rows[0][1].items():
             if "." not in name:  # labels alone are named "<task>.<part>"
                 continue
-            padded = np.full((size, longest, *first.shape[1:]), _PADDING[name.rpartition(".")[2]], dtype=first.dtype)
+            padded = np.full((size, longest, *first.shape[1:]), NO_LABEL[name.rpartition(".")[2]], dtype=first.dtype)
             for i, (_, row) in enumerate(rows):
                 padded[i, : len(row[name])] = row[name]
             arrays[name] = padded

@@ -16,9 +16,10 @@ from forewarn.bundle import Bundle, Scorer
 from forewarn.bundle.manifest import METRICS
 from training.command import run_command
 from training.config import EvaluateConfig, typed
+from training.encode import write_split
+from training.labelled import LabelledSplits
 from training.measure import SplitRows, as_labelled, measure, score_split
 from training.metrics import headline
-from training.prepare import LabelledSplits, write_split
 from training.remote import score_remote
 from training.report_page import report_page
 

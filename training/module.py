@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from forewarn.model import HeadSpec, InputShapes, ModelConfig, SequenceModel
+from forewarn.sequence import INPUT_COLUMNS
 from forewarn.sequence.vocabulary import UNKNOWN
 from training.config import OptimConfig
-from training.datamodule import INPUT_COLUMNS
 from training.losses import task_loss
 
 

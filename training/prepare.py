@@ -11,35 +11,20 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
-
-from forewarn.events import DataConfig, History, HistoryStore, given_splits, open_histories
-from forewarn.sequence import EncodedHistory, Featurizer, RaggedWriter
-from forewarn.targets import (
-    HazardLabels,
-    ProtocolConfig,
-    SplitAssignment,
-    TargetSpec,
-    assign_splits,
-    label_history,
-    summarise,
-)
+from forewarn.sequence import Featurizer
+from forewarn.targets import TargetSpec
 from forewarn.text import CachedEncoder
 from training.config import TrainConfig
+from training.encode import chunks, write_split
+from training.labelled import LabelledSplits, progress
 from training.text_export import export_text_encoder
 
 SPLITS = ("train", "valid", "test")
 _SAVED = "prepared.json"
-_CHUNK = 512  # histories encoded at once
 
 
 @dataclass(frozen=True)
@@ -67,67 +52,6 @@ class Prepared:
     def split(self, name: str) -> Path:
         """The dataset file of a split."""
         return self.folder / f"{name}.arrow"
-
-
-@dataclass(frozen=True)
-class LabelledSplits:
-    """The histories of a data set under a target and a protocol, streamed split by split."""
-
-    store: HistoryStore
-    target: TargetSpec
-    protocol: ProtocolConfig
-    assignment: SplitAssignment
-
-    @classmethod
-    def open(cls, data: DataConfig, target: TargetSpec, protocol: ProtocolConfig, folder: Path) -> LabelledSplits:
-        """Reads the events into `folder` (once) and assigns every history to a split."""
-        store = open_histories(data, folder, progress=sys.stderr.isatty())
-        given = given_splits(data)
-        if given is not None:
-            protocol = replace(protocol, name="given", split="given")
-        index = [summarise(history, target, protocol) for history in progress(store, "summaries", len(store))]
-        found = [summary for summary in index if summary is not None]
-        return cls(store, target, protocol, assign_splits(found, protocol, given))
-
-    def histories(self, split: str) -> Iterator[History]:
-        """The whole histories of a split, in the order of the store."""
-        return (history for history in self.store if self.assignment.split.get(history.history_id) == split)
-
-    def visible(self, split: str) -> Iterator[History]:
-        """The histories of a split as the model may see them, at most `max_prefix` events of each."""
-        for history in self.histories(split):
-            seen = self.target.visible(history, self.assignment.observed_until(history.history_id))
-            if seen.events:
-                yield History(seen.history_id, seen.customer_id, seen.events[: self.protocol.max_prefix])
-
-    def labelled(self, split: str) -> Iterator[tuple[History, dict[str, NDArray[Any]]]]:
-        """Visible histories of a split, each with its label arrays named "<task>.<part>"."""
-        most = self.protocol.max_prefix
-        for history in self.histories(split):
-            until = self.assignment.observed_until(history.history_id)
-            seen = self.target.visible(history, until)
-            if not seen.events:
-                continue
-            labels = label_arrays(self.target, label_history(self.target, history, observed_until=until))
-            kept = {name: array[:most] for name, array in labels.items()}
-            yield History(seen.history_id, seen.customer_id, seen.events[:most]), kept
-
-
-def label_arrays(target: TargetSpec, labels: dict[str, Any]) -> dict[str, NDArray[Any]]:
-    """Labels as arrays: hazard "onset", "at_risk", "observed" [T, K]; classification "label" [T]; else "value" [T]."""
-    arrays: dict[str, NDArray[Any]] = {}
-    for task in target.tasks:
-        label = labels[task.name]
-        if isinstance(label, HazardLabels):
-            arrays[f"{task.name}.onset"] = label.onset
-            arrays[f"{task.name}.at_risk"] = label.at_risk.astype(np.uint8)
-            assert label.observed is not None
-            arrays[f"{task.name}.observed"] = label.observed.astype(np.uint8)
-        elif task.kind == "classification":
-            arrays[f"{task.name}.label"] = label.astype(np.int32)
-        else:
-            arrays[f"{task.name}.value"] = label
-    return arrays
 
 
 def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
@@ -185,81 +109,12 @@ def _build(
     (folder / _SAVED).write_text(json.dumps(saved))
 
 
-def write_split(
-    labelled: Iterable[tuple[History, dict[str, NDArray[Any]]]],
-    featurizer: Featurizer,
-    embed: CachedEncoder | None,
-    path: Path,
-    name: str,
-) -> dict[str, int]:
-    """Encodes labelled histories into one dataset file; a history beyond `max_length` becomes several windows."""
-    counts = {"histories": 0, "events": 0, "windows": 0}
-    with ExitStack() as stack:
-        writer = stack.enter_context(RaggedWriter(path))
-        for chunk in _chunks(progress(labelled, f"encode {name}"), _CHUNK):
-            encoded = featurizer.encode([h for h, _ in chunk], embed.encode if embed is not None else None)
-            for history, (_, labels) in zip(encoded, chunk, strict=True):
-                for window, window_labels in windows(history, labels, featurizer.config.max_length):
-                    writer.add(history.history_id, input_arrays(window) | window_labels)
-                    counts["windows"] += 1
-                counts["histories"] += 1
-                counts["events"] += history.length
-    return counts
-
-
-def input_arrays(history: EncodedHistory) -> dict[str, NDArray[Any]]:
-    """The stored columns of an encoded history."""
-    return {
-        "categorical": history.categorical,
-        "numeric": history.numeric,
-        "position": history.position,
-        "text_index": history.text_index,
-        "text_vectors": history.text_vectors,
-    }
-
-
-def windows(
-    history: EncodedHistory, labels: dict[str, NDArray[Any]], longest: int
-) -> Iterator[tuple[EncodedHistory, dict[str, NDArray[Any]]]]:
-    """Cuts a long history into windows of `longest` events that overlap by half; every prefix is labelled once.
-
-    The first half of every window but the first is context only, so each labelled prefix sees at least half a window.
-    """
-    if history.length <= longest:
-        yield history, labels
-        return
-    step = max(longest // 2, 1)
-    for start in range(0, history.length - longest + step, step):
-        stop = min(start + longest, history.length)
-        context = 0 if start == 0 else longest - step
-        if start + context >= stop:
-            return
-        cut = {name: array[start:stop].copy() for name, array in labels.items()}
-        for name, array in cut.items():
-            array[:context] = _NO_LABEL[name.rpartition(".")[2]]
-        yield history.take(slice(start, stop)), cut
-
-
-_NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan}
-
-
-def progress(items: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:
-    """A progress bar over histories, silent where nobody watches."""
-    return tqdm(items, desc=what, total=total, unit=" histories", disable=None, leave=False)
-
-
-def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
-
-
 def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
     """Encodes every distinct text once, under one progress bar, before the arrays are written."""
     texts = dict.fromkeys(
         event.text for split in SPLITS for history in splits.visible(split) for event in history.events if event.text
     )
-    for chunk in _chunks(texts, 100_000):
+    for chunk in chunks(texts, 100_000):
         embed.encode(chunk, progress=sys.stderr.isatty())
 
 

@@ -14,8 +14,8 @@ from forewarn.bundle import Bundle, Scorer, nodes_by_provider
 from forewarn.events import Event, History
 from forewarn.model import Scores
 from forewarn.model.scores import Calibration
-from forewarn.sequence import RaggedDataset, collate
-from training.datamodule import INPUT_COLUMNS, encoded_row
+from forewarn.sequence import INPUT_COLUMNS, RaggedDataset, collate
+from training.datamodule import encoded_row
 from training.export import export_bundle, record_metrics
 from training.fit import load_model
 from training.onnx_export import check_parity, export_graph

@@ -11,7 +11,7 @@ import pytest
 
 from forewarn.bundle import Bundle, Scorer
 from training.config import compose
-from training.prepare import LabelledSplits
+from training.labelled import LabelledSplits
 from training.train import train
 
 TARGET = """

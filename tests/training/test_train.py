@@ -168,7 +168,7 @@ def test_a_prepared_folder_is_found_again_and_rebuilt_when_its_configuration_cha
 
 def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Path) -> None:
     from training.datamodule import encoded_row
-    from training.prepare import windows
+    from training.encode import windows
 
     dataset = RaggedDataset(tiny_run / "data" / "encoded" / "train.arrow")
     name, arrays = max((dataset[i] for i in range(len(dataset))), key=lambda row: len(row[1]["position"]))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from forewarn.sequence.batching import TokenBudgetBatches
 from forewarn.sequence.config import SequenceConfig
 from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
-from forewarn.sequence.encoded import EncodedHistory, collate
+from forewarn.sequence.encoded import INPUT_COLUMNS, EncodedHistory, collate
 from forewarn.sequence.featurizer import Embed, Featurizer
 
 __all__ = [
+    "INPUT_COLUMNS",
     "Embed",
     "EncodedHistory",
     "Featurizer",

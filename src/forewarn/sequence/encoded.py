@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+# The arrays of a history that the network reads, by their names in the graph and in a dataset file.
+INPUT_COLUMNS = ("categorical", "numeric", "position", "text_index", "text_vectors")
+
 
 @dataclass(frozen=True, slots=True)
 class EncodedHistory:
@@ -29,6 +32,10 @@ class EncodedHistory:
     def length(self) -> int:
         """Number of events T."""
         return len(self.position)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """The arrays by name, as `INPUT_COLUMNS`."""
+        return {name: getattr(self, name) for name in INPUT_COLUMNS}
 
     def take(self, events: slice | NDArray[np.int64]) -> EncodedHistory:
         """The same history with only the chosen events; positions keep their values, only differences matter."""
