@@ -45,6 +45,8 @@ def export_graph(scores: Scores, path: Path, precision: str) -> None:
             verbose=False,
         )
     assert program is not None
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()  # stack traces: the same model would get another hash in another folder
     program.save(str(path))
 
 
