@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forewarn.model import HeadSpec, InputShapes, ModelConfig, Scores, SequenceModel
 from forewarn.model.scores import Calibration, link
-from forewarn.model.transformer import rotary_angles, rotate
+from forewarn.model.transformer import HeadNorm, rotary_angles, rotate
 
 TINY = ModelConfig(width=32, layers=2, heads=2, kv_heads=2, mlp_width=64, numeric_width=4)
 SHAPES = InputShapes((5, 7), 3, 6)
@@ -152,3 +152,8 @@ def test_the_named_sizes_are_what_their_files_say() -> None:
         network = SequenceModel(config, InputShapes((50,) * 10, 12, 384), HEADS)
         millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         assert low < millions < high, f"{name}: {millions:.1f} M"
+
+
+def test_queries_and_keys_keep_their_precision_through_their_norm() -> None:
+    half = torch.randn(2, 3, 8, dtype=torch.bfloat16)
+    assert HeadNorm(8, eps=1e-6)(half).dtype == torch.bfloat16

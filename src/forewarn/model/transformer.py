@@ -29,6 +29,13 @@ def rotate(x_BHTd: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return rotated.to(x_BHTd.dtype)
 
 
+class HeadNorm(nn.RMSNorm):
+    """RMSNorm of queries and keys in their own precision: a kernel is fused only where input and weight share one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
+
+
 class Attention(nn.Module):
     """Causal self-attention with normalised, rotated queries and keys."""
 
@@ -39,8 +46,8 @@ class Attention(nn.Module):
         self.query = nn.Linear(config.width, config.heads * self.head_width, bias=False)
         self.key = nn.Linear(config.width, config.kv_heads * self.head_width, bias=False)
         self.value = nn.Linear(config.width, config.kv_heads * self.head_width, bias=False)
-        self.query_norm = nn.RMSNorm(self.head_width, eps=1e-6)
-        self.key_norm = nn.RMSNorm(self.head_width, eps=1e-6)
+        self.query_norm = HeadNorm(self.head_width, eps=1e-6)
+        self.key_norm = HeadNorm(self.head_width, eps=1e-6)
         self.output = nn.Linear(config.heads * self.head_width, config.width, bias=False)
 
     def forward(self, x_BTD: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
