@@ -57,17 +57,15 @@ def untrained_bundle(config: BenchConfig) -> Path:
 def _build(train: Any, folder: Path, precisions: list[str], provider: str) -> None:
     import torch
 
-    from forewarn.model import InputShapes, SequenceModel
+    from forewarn.model import SequenceModel
     from forewarn.targets import TargetSpec
     from training.export import export_bundle
     from training.heads import head_specs
     from training.prepare import prepare
 
     prepared = prepare(train, TargetSpec.load(_TARGET), folder / "data")
-    featurizer = prepared.featurizer
-    inputs = InputShapes(featurizer.cardinalities, len(featurizer.quantiles), featurizer.text_width)
     torch.manual_seed(train.seed)
-    model = SequenceModel(train.model, inputs, head_specs(prepared)).eval()
+    model = SequenceModel(train.model, prepared.input_shapes, head_specs(prepared)).eval()
     export_bundle(model, prepared, folder / "bundle", precisions, provider)
 
 

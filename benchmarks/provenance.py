@@ -19,6 +19,7 @@ import onnxruntime
 
 from benchmarks.config import BenchConfig
 from serving import environment
+from training.provenance import processor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _PACKAGES = (
@@ -53,7 +54,7 @@ def host() -> dict[str, Any]:
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
         "cores": len(os.sched_getaffinity(0)),
-        "processor": _processor(),
+        "processor": processor(),
         "memory_gib": round(pages / 2**30, 1),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "load_1m": round(os.getloadavg()[0], 2),
@@ -63,7 +64,7 @@ def host() -> dict[str, Any]:
 def device_name(provider: str) -> str:
     """The GPU by its own name, or the processor."""
     if provider != "cuda":
-        return _processor()
+        return processor()
     query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     return _output(query).splitlines()[0].strip() if _output(query) else "unknown GPU"
 
@@ -120,9 +121,3 @@ def _output(command: list[str]) -> str:
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    named = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.is_file() else None
-    return named[1] if named else platform.processor() or platform.machine()

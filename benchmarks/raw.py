@@ -23,7 +23,7 @@ from benchmarks.config import BenchConfig
 from benchmarks.statistics import summarise_each
 from benchmarks.workload import Workload
 from forewarn.bundle import Bundle, nodes_by_provider
-from forewarn.bundle.session import PROVIDERS, open_session
+from forewarn.bundle.session import open_session
 from forewarn.sequence import EncodedHistory, collate
 
 Feed = dict[str, NDArray[Any]]
@@ -127,7 +127,7 @@ def raw_cells(bundle: Bundle, config: BenchConfig, workloads: list[Workload]) ->
     spinning: list[bool | None] = [*dict.fromkeys(config.suite.raw.spinning)] if config.provider == "cpu" else [None]
     cells = []
     for spin in spinning:
-        session = _session(bundle, config, bool(spin))
+        session = open_session(bundle.graph(config.precision), config.provider, config.threads, spinning=bool(spin))
         for workload in workloads:
             cells += [
                 RawCell(session, config.provider, workload, size, spin)
@@ -143,12 +143,3 @@ def placement(bundle: Bundle, config: BenchConfig, workload: Workload) -> dict[s
     graph = bundle.graph(config.precision)
     feed = feed_of(open_session(graph, config.provider, config.threads), workload.encoded[:1])
     return {name: dict(operators) for name, operators in nodes_by_provider(graph, config.provider, feed).items()}
-
-
-def _session(bundle: Bundle, config: BenchConfig, spinning: bool) -> ort.InferenceSession:
-    if config.provider != "cpu" or not spinning:
-        return open_session(bundle.graph(config.precision), config.provider, config.threads)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = config.threads
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-    return ort.InferenceSession(str(bundle.graph(config.precision)), options, providers=PROVIDERS["cpu"])

@@ -125,7 +125,7 @@ def answer_history(
         ),
         trajectory=points,
         reasons={
-            task.name: [Reason(*why) for why in reasons(encoded.event_ids, scores[task.name][:, -1], explain)]
+            task.name: [Reason.of(*why) for why in reasons(encoded.event_ids, scores[task.name][:, -1], explain)]
             for task in scorer.tasks
             if explain and task.kind == "hazard"
         },

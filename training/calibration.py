@@ -6,14 +6,42 @@ slice says too little, or whose likelihood does not improve, keeps the neutral m
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
-from forewarn.model import HeadSpec
+from forewarn.model import HeadSpec, SequenceModel
 from forewarn.model.scores import Calibration
+from forewarn.sequence import INPUT_COLUMNS, TokenBudgetBatches
+from training.datamodule import EncodedDataset
+from training.labelled import labels_of
 from training.losses import task_loss
 
+_TOKEN_BUDGET = 8_192  # padded events per batch
 _LEAST_LABELS = 50  # of the rarer outcome; two parameters per bin need about this many to be worth fitting
+
+
+def calibrate(model: SequenceModel, split: Path) -> dict[str, Calibration]:
+    """Calibration of every task, fitted on the dataset file of the validation split."""
+    dataset = EncodedDataset(split)
+    raw: dict[str, list[Tensor]] = {}
+    labels: dict[str, list[Tensor]] = {}
+    for indices in TokenBudgetBatches(dataset.rows.lengths("position"), _TOKEN_BUDGET, shuffle=False):
+        batch = dataset.__getitems__(indices)
+        real_BT = torch.arange(batch["position"].shape[1]) < batch["length"].unsqueeze(1)
+        with torch.no_grad():
+            outputs = model.eval()(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+        for name, output in outputs.items():
+            raw.setdefault(name, []).append(output[real_BT])
+        for name in batch:
+            if "." in name:  # labels alone are named "<task>.<part>"
+                labels.setdefault(name, []).append(batch[name][real_BT])
+    joined = {name: torch.cat(parts) for name, parts in labels.items()}
+    return {
+        head.name: fit_calibration(head, torch.cat(raw[head.name]), labels_of(head.name, joined))
+        for head in model.head_specs
+    }
 
 
 def fit_calibration(head: HeadSpec, raw_NK: Tensor, labels: dict[str, Tensor]) -> Calibration:

@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -20,7 +19,6 @@ from typing import Any
 import hydra
 import numpy as np
 import onnxruntime
-import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
@@ -28,18 +26,18 @@ from forewarn.bundle import Bundle, Manifest, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
 from forewarn.model import Scores, SequenceModel
-from forewarn.model.scores import Calibration
-from forewarn.sequence import RaggedDataset, TokenBudgetBatches, collate
-from training.calibration import fit_calibration
+from forewarn.sequence import RaggedDataset, collate
+from training.calibration import calibrate
 from training.command import run_command
 from training.config import ExportConfig, typed
-from training.datamodule import EncodedDataset, encoded_row
+from training.datamodule import encoded_row
 from training.fit import CHECKPOINTS, load_model
 from training.heads import task_outputs
 from training.metrics import headline
 from training.model_card import model_card
 from training.onnx_export import check_parity, export_graph
 from training.prepare import Prepared
+from training.provenance import git_commit
 
 _PARITY_HISTORIES = 64  # validation histories that every graph is checked on, beside single events
 
@@ -53,7 +51,7 @@ def export_bundle(
     """
     building = _building(destination)
     try:
-        calibration = calibrate(model, prepared)
+        calibration = calibrate(model, prepared.split("valid"))
         scores = Scores(model, calibration)
         graphs, parity = {}, {}
         for precision in precisions:
@@ -112,36 +110,6 @@ def seal_with(folder: Path, metrics: dict[str, Any], **facts: Any) -> Manifest:
     return seal(folder, **facts)
 
 
-def calibrate(model: SequenceModel, prepared: Prepared) -> dict[str, Calibration]:
-    """Calibration of every task, fitted on the validation split."""
-    dataset = EncodedDataset(prepared.split("valid"))
-    batches = TokenBudgetBatches(dataset.rows.lengths("position"), 8_192, shuffle=False)
-    raw: dict[str, list[torch.Tensor]] = {}
-    labels: dict[str, list[torch.Tensor]] = {}
-    for indices in batches:
-        batch = dataset.__getitems__(indices)
-        real = torch.arange(batch["position"].shape[1]) < batch["length"].unsqueeze(1)
-        with torch.no_grad():
-            outputs = model.eval()(**{name: batch[name] for name in batch if "." not in name and name != "length"})
-        for name, output in outputs.items():
-            raw.setdefault(name, []).append(output[real])
-        for name in batch:
-            if "." in name:
-                labels.setdefault(name, []).append(batch[name][real])
-    return {
-        head.name: fit_calibration(
-            head,
-            torch.cat(raw[head.name]),
-            {
-                name.removeprefix(f"{head.name}."): torch.cat(parts)
-                for name, parts in labels.items()
-                if name.startswith(f"{head.name}.")
-            },
-        )
-        for head in model.head_specs
-    }
-
-
 def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
     """Real validation histories: one alone, its first event alone, and ragged batches."""
     dataset = RaggedDataset(prepared.split("valid"))
@@ -181,16 +149,6 @@ def _publish(building: Path, destination: Path) -> None:
         destination.rename(old)
     building.rename(destination)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def git_commit() -> str:
-    """The commit of the working tree, "-dirty" appended when it was changed, "unknown" outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent)
-    except FileNotFoundError:
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 def versions() -> dict[str, str]:

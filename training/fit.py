@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
-from forewarn.model import InputShapes, SequenceModel
+from forewarn.model import SequenceModel
 from training.config import LoggerConfig, TrainConfig
 from training.datamodule import SequenceDataModule
 from training.heads import head_specs
@@ -42,10 +42,9 @@ class LossCurve(pl.Callback):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network and how the training went."""
+    """The network of the epoch with the lowest validation loss, and how the training went."""
 
     model: SequenceModel
-    best: Path  # checkpoint of the epoch with the lowest validation loss
     facts: dict[str, Any]
 
 
@@ -54,10 +53,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    inputs = InputShapes(
-        prepared.featurizer.cardinalities, len(prepared.featurizer.quantiles), prepared.featurizer.text_width
-    )
-    module = SequenceModule(config.model, inputs, head_specs(prepared), config.optim, config.seed)
+    module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed)
     data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
     _, batches = data.batches("train", shuffle=True)
     log.info("training batches hold %.1f %% real tokens", 100 * batches.real_token_share())
@@ -91,7 +87,6 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     )
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
-    checkpoint = Path(best.best_model_path)
     facts = {
         "epochs": len(curve.epochs),
         "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
@@ -100,7 +95,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
         "train_tokens_per_s": round(float(trainer.callback_metrics.get("train/tokens_per_s", torch.nan)), 1),
         "curve": curve.epochs,
     }
-    return Fitted(load_model(checkpoint), checkpoint, facts)
+    return Fitted(load_model(Path(best.best_model_path)), facts)
 
 
 def load_model(checkpoint: Path) -> SequenceModel:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from forewarn.targets import (
     summarise,
 )
 
+A = TypeVar("A")  # a label array of numpy or torch
 Arrays = dict[str, NDArray[Any]]
 # What each part of a label holds where there is none: padding, and the context of a window.
 NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan}
@@ -86,6 +87,12 @@ def label_arrays(target: TargetSpec, labels: dict[str, Any]) -> Arrays:
         else:
             arrays[f"{task.name}.value"] = label
     return arrays
+
+
+def labels_of(task: str, arrays: Mapping[str, A]) -> dict[str, A]:
+    """The label parts of one task among arrays named "<task>.<part>"."""
+    prefix = f"{task}."
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def progress(items: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:

@@ -16,6 +16,7 @@ from forewarn.model import HeadSpec, InputShapes, ModelConfig, SequenceModel
 from forewarn.sequence import INPUT_COLUMNS
 from forewarn.sequence.vocabulary import UNKNOWN
 from training.config import OptimConfig
+from training.labelled import labels_of
 from training.losses import task_loss
 
 
@@ -47,8 +48,7 @@ class SequenceModule(pl.LightningModule):
         total = raw[self.model.head_specs[0].name].new_zeros(())
         histories = len(batch["position"])
         for head in self.model.head_specs:
-            prefix = f"{head.name}."
-            labels = {name.removeprefix(prefix): array for name, array in batch.items() if name.startswith(prefix)}
+            labels = labels_of(head.name, batch)
             if head.kind == "regression":
                 labels["value"] = (labels["value"] - head.center) / head.spread
             loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting)

@@ -15,13 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from forewarn.model import InputShapes
 from forewarn.sequence import Featurizer
 from forewarn.targets import TargetSpec
 from forewarn.text import CachedEncoder
 from training.config import TrainConfig
 from training.encode import chunks, write_split
 from training.labelled import LabelledSplits, progress
-from training.text_export import export_text_encoder
+from training.text_export import export_text_encoder, open_text_encoder
 
 SPLITS = ("train", "valid", "test")
 _SAVED = "prepared.json"
@@ -49,6 +50,11 @@ class Prepared:
             facts=saved["facts"],
         )
 
+    @property
+    def input_shapes(self) -> InputShapes:
+        """What the fitted featurizer feeds a network."""
+        return InputShapes(self.featurizer.cardinalities, len(self.featurizer.quantiles), self.featurizer.text_width)
+
     def split(self, name: str) -> Path:
         """The dataset file of a split."""
         return self.folder / f"{name}.arrow"
@@ -59,23 +65,20 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
     key = _key(config, target, splits.store.fingerprint)
     built = folder / "encoded"
-    text = _text_encoder(config)
+    embed = open_text_encoder(config.text) if config.data.inputs.text else None
     if not (built / _SAVED).is_file() or json.loads((built / _SAVED).read_text())["key"] != key:
         shutil.rmtree(built, ignore_errors=True)
         building = folder / ".encoded.building"
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        _build(config, splits, text, key, building)
+        _build(config, splits, embed, key, building)
         building.rename(built)
     return Prepared.load(built)
 
 
-def _build(
-    config: TrainConfig, splits: LabelledSplits, text: tuple[Path, CachedEncoder] | None, key: str, folder: Path
-) -> None:
+def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None, key: str, folder: Path) -> None:
     target = splits.target.with_classes(splits.histories("train"))
     splits = LabelledSplits(splits.store, target, splits.protocol, splits.assignment)
-    embed = text[1] if text is not None else None
     featurizer = Featurizer.fit(
         progress(splits.visible("train"), "fit featurizer"),
         config.data.inputs,
@@ -99,11 +102,12 @@ def _build(
         "target": target.name,
         "target_hash": target.hash,
     }
+    text_folder = export_text_encoder(config.text) if featurizer.text_width else None
     saved = {
         "key": key,
         "target": target.to_yaml(),
         "featurizer": featurizer.to_dict(),
-        "text_folder": text[0].absolute().as_posix() if text is not None and featurizer.text_width else None,
+        "text_folder": text_folder.absolute().as_posix() if text_folder is not None else None,
         "facts": facts,
     }
     (folder / _SAVED).write_text(json.dumps(saved))
@@ -116,14 +120,6 @@ def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
     )
     for chunk in chunks(texts, 100_000):
         embed.encode(chunk, progress=sys.stderr.isatty())
-
-
-def _text_encoder(config: TrainConfig) -> tuple[Path, CachedEncoder] | None:
-    if config.text.source == "none" or not config.data.inputs.text:
-        return None
-    folder = export_text_encoder(config.text)
-    assert folder is not None
-    return folder, CachedEncoder.open(folder, config.text.cache_folder, batch_tokens=config.text.batch_tokens)
 
 
 def _key(config: TrainConfig, target: TargetSpec, fingerprint: str) -> str:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import shlex
-import sys
 from datetime import UTC, datetime
-from pathlib import Path
 
 from forewarn.bundle import Manifest
+from training.provenance import command_line, machine
 from training.report import Results, render_report
 
 
@@ -30,20 +26,3 @@ def report_page(title: str, results: Results, manifest: Manifest) -> str:
         "",
     ]
     return "\n".join(lines) + "\n" + render_report(results, data["protocol"].get("published"))
-
-
-def command_line() -> str:
-    """The command this process was started with, as a user would type it."""
-    program = Path(sys.argv[0])
-    module = f"{program.parent.name}.{program.stem}"
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
-
-
-def machine() -> str:
-    """The machine in words: cores and processor model, no name of its own."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        named = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = named[0] if named else model
-    return f"{os.cpu_count()} cores of {model}, Python {platform.python_version()}"

@@ -52,8 +52,11 @@ def train(config: TrainConfig) -> dict[str, Any]:
         return {}
     bundle = run / "bundle"
     manifest = export_bundle(fitted.model, prepared, bundle, config.precisions)
-    metrics = {MODEL: test_metrics(bundle, prepared, config.bootstrap, config.seed)}
-    metrics |= baseline_metrics(prepared, config)
+    test = SplitRows.load(prepared.split("test"), prepared.target)
+    # What is measured is what is served: the scores of the bundle's own graph.
+    scores = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
+    metrics = {MODEL: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
+    metrics |= baseline_metrics(prepared, test, config)
     record_metrics(bundle, metrics)
     facts = {"training": fitted.facts, "model_hash": manifest.model_hash, "parity": manifest.parity}
     whole = {"metrics": metrics, **facts, "data": prepared.facts}
@@ -79,24 +82,17 @@ def load_target(config: TrainConfig) -> TargetSpec:
     return TargetSpec.load(name)
 
 
-def test_metrics(bundle: Path, prepared: Prepared, resamples: int, seed: int) -> dict[str, Any]:
-    """Metrics of the bundle's own graph on the test split: what is measured is what is served."""
-    rows = SplitRows.load(prepared.split("test"), prepared.target)
-    scores = score_split(Scorer(Bundle.load(bundle)), rows.histories, prepared.target)
-    return measure(prepared.target, rows, scores, resamples, seed)
-
-
-def baseline_metrics(prepared: Prepared, config: TrainConfig) -> dict[str, dict[str, Any]]:
+def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -> dict[str, dict[str, Any]]:
     """Metrics of every baseline on the rows of the transformer."""
-    rows = {name: SplitRows.load(prepared.split(name), prepared.target) for name in ("train", "valid", "test")}
+    if not config.baselines:
+        return {}
+    train, valid = (SplitRows.load(prepared.split(name), prepared.target).tasks for name in ("train", "valid"))
     metrics: dict[str, dict[str, Any]] = {name: {} for name in config.baselines}
-    for task in prepared.target.tasks if config.baselines else ():
+    for task in prepared.target.tasks:
         log.info("fitting baselines of task %s", task.name)
-        fitted = fit_baselines(
-            rows["train"].tasks[task.name], rows["valid"].tasks[task.name], task, config.seed, config.baselines
-        )
+        fitted = fit_baselines(train[task.name], valid[task.name], task, config.seed, config.baselines)
         for name, predict in fitted.items():
-            metrics[name][task.name] = measure_baseline(task, predict, rows["test"], config.bootstrap, config.seed)
+            metrics[name][task.name] = measure_baseline(task, predict, test, config.bootstrap, config.seed)
     return metrics
 
 

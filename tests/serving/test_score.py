@@ -129,6 +129,7 @@ def test_reasons_name_events_that_raise_the_risk_strongest_first(client: Any, ev
     assert len(reasons) <= 3
     assert {reason["event_id"] for reason in reasons} <= {f"e{i}" for i in range(12)}
     contributions = [reason["contribution"] for reason in reasons]
+    assert contributions == [round(contribution, 6) for contribution in contributions]
     assert contributions == sorted(contributions, reverse=True)
     assert all(contribution > 0 for contribution in contributions)
 

@@ -16,11 +16,17 @@ PROVIDERS = {"cpu": ["CPUExecutionProvider"], "cuda": ["CUDAExecutionProvider", 
 
 
 def open_session(
-    graph: Path, provider: str = "cpu", threads: int = 0, options: ort.SessionOptions | None = None
+    graph: Path,
+    provider: str = "cpu",
+    threads: int = 0,
+    *,
+    spinning: bool = False,
+    options: ort.SessionOptions | None = None,
 ) -> ort.InferenceSession:
     """Opens a graph on a provider ("cpu" or "cuda"); `threads` 0 leaves the number to ONNX Runtime.
 
-    Raises ValueError for an unknown provider, or one that the installed ONNX Runtime lacks.
+    Threads do not spin while they wait: they would burn the cores that decode the next requests. Raises ValueError for
+    an unknown provider, or one that the installed ONNX Runtime lacks.
     """
     if provider not in PROVIDERS:
         raise ValueError(f"provider: found {provider!r}, expected one of {sorted(PROVIDERS)}; use cpu or cuda")
@@ -34,8 +40,7 @@ def open_session(
         ort.preload_dlls()
     options = options or ort.SessionOptions()
     options.intra_op_num_threads = threads
-    # A spinning thread pool burns the cores that decode the next requests.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     return ort.InferenceSession(str(graph), options, providers=wanted)
 
 
