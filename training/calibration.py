@@ -6,25 +6,29 @@ slice says too little, or whose likelihood does not improve, keeps the neutral m
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from forewarn.model import HeadSpec, SequenceModel
+from forewarn.model import Ensemble, HeadSpec, SequenceModel
 from forewarn.model.scores import Calibration
-from forewarn.sequence import INPUT_COLUMNS, TokenBudgetBatches
+from forewarn.sequence import INPUT_COLUMNS, RaggedDataset, TokenBudgetBatches
 from training.datamodule import EncodedDataset
 from training.labelled import labels_of
 from training.losses import task_loss
+from training.prepare import Prepared
+from training.weights import RowWeights, WeightsConfig
 
 _TOKEN_BUDGET = 8_192  # padded events per batch
 _LEAST_LABELS = 50  # of the rarer outcome; two parameters per bin need about this many to be worth fitting
 
 
-def calibrate(model: SequenceModel, split: Path) -> dict[str, Calibration]:
-    """Calibration of every task, fitted on the dataset file of the validation split."""
-    dataset = EncodedDataset(split)
+def calibrate(model: SequenceModel | Ensemble, prepared: Prepared, weights: WeightsConfig) -> dict[str, Calibration]:
+    """Calibration of every task, fitted on the validation split under its weights."""
+    dataset = EncodedDataset(prepared.split("valid"))
+    train = RaggedDataset(prepared.split("train"))
+    weight = torch.from_numpy(RowWeights.fit(weights, train).calibration(train, dataset.rows))
+    rows = weight.split(dataset.rows.lengths("position").tolist())
+    used: list[Tensor] = []
     raw: dict[str, list[Tensor]] = {}
     labels: dict[str, list[Tensor]] = {}
     for indices in TokenBudgetBatches(dataset.rows.lengths("position"), _TOKEN_BUDGET, shuffle=False):
@@ -32,6 +36,7 @@ def calibrate(model: SequenceModel, split: Path) -> dict[str, Calibration]:
         real_BT = torch.arange(batch["position"].shape[1]) < batch["length"].unsqueeze(1)
         with torch.no_grad():
             outputs = model.eval()(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+        used += [rows[index] for index in indices]
         for name, output in outputs.items():
             raw.setdefault(name, []).append(output[real_BT])
         for name in batch:
@@ -39,12 +44,14 @@ def calibrate(model: SequenceModel, split: Path) -> dict[str, Calibration]:
                 labels.setdefault(name, []).append(batch[name][real_BT])
     joined = {name: torch.cat(parts) for name, parts in labels.items()}
     return {
-        head.name: fit_calibration(head, torch.cat(raw[head.name]), labels_of(head.name, joined))
+        head.name: fit_calibration(head, torch.cat(raw[head.name]), labels_of(head.name, joined), torch.cat(used))
         for head in model.head_specs
     }
 
 
-def fit_calibration(head: HeadSpec, raw_NK: Tensor, labels: dict[str, Tensor]) -> Calibration:
+def fit_calibration(
+    head: HeadSpec, raw_NK: Tensor, labels: dict[str, Tensor], weight_N: Tensor | None = None
+) -> Calibration:
     """Fits scale and shift of one task from raw outputs [N, K] and labels of N prefixes (layout of `task_loss`)."""
     if head.kind == "regression":
         return Calibration.neutral(head)
@@ -52,6 +59,7 @@ def fit_calibration(head: HeadSpec, raw_NK: Tensor, labels: dict[str, Tensor]) -
     scale_log = torch.zeros(head.size if head.kind == "hazard" else 1, requires_grad=True)
     shift = torch.zeros(head.size, requires_grad=True)
     raw_1NK = raw_NK.float().unsqueeze(0)
+    weight_1N = None if weight_N is None else weight_N.float().unsqueeze(0)
     labels_1N = {name: array.unsqueeze(0) for name, array in labels.items()}
 
     def mapped() -> tuple[Tensor, Tensor]:
@@ -59,7 +67,7 @@ def fit_calibration(head: HeadSpec, raw_NK: Tensor, labels: dict[str, Tensor]) -
 
     def loss() -> Tensor:
         scale, offset = mapped()
-        return task_loss(head.kind, raw_1NK * scale + offset, labels_1N, "prefix")
+        return task_loss(head.kind, raw_1NK * scale + offset, labels_1N, "prefix", weight_1N)
 
     optimizer = torch.optim.LBFGS([scale_log, shift], max_iter=100, line_search_fn="strong_wolfe")
 

@@ -17,8 +17,10 @@ from forewarn.sequence import SequenceConfig
 from forewarn.targets import ProtocolConfig
 from forewarn.text import TextConfig
 from training.losses import WEIGHTINGS
+from training.weights import WeightsConfig
 
 CONF = Path(__file__).resolve().parent.parent / "conf"
+SAVED = "config.yaml"  # a run's configuration, in its folder
 
 
 @dataclass
@@ -77,6 +79,8 @@ class TrainConfig:
     optim: OptimConfig = field(default_factory=OptimConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    ensemble: int = 1  # networks trained with the seeds seed, seed + 1, … and averaged in one graph
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
     resume: bool = False  # continue the run in `run`, or the newest unfinished one beside it
@@ -124,6 +128,14 @@ def typed(config: DictConfig, kind: type[Any]) -> Any:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), config))
     except MissingMandatoryValue as error:
         raise ValueError(f"{error.full_key}: found nothing, expected a value; give {error.full_key}=…") from None
+
+
+def saved_config(run: Path) -> TrainConfig:
+    """The configuration that a training run was started with; ValueError where `run` holds none."""
+    if not (run / SAVED).is_file():
+        raise ValueError(f"run: found no {run / SAVED}, expected the folder of a training run; correct run=")
+    saved: TrainConfig = typed(OmegaConf.load(run / SAVED), TrainConfig)  # type: ignore[arg-type]
+    return saved
 
 
 def compose(*overrides: str, root: str = "train", kind: type[Any] = TrainConfig) -> Any:

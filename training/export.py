@@ -25,25 +25,31 @@ from omegaconf import DictConfig
 from forewarn.bundle import Bundle, Manifest, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
-from forewarn.model import Scores, SequenceModel
+from forewarn.model import Ensemble, Scores, SequenceModel
 from forewarn.sequence import RaggedDataset, collate
 from training.calibration import calibrate
 from training.command import run_command
-from training.config import ExportConfig, typed
+from training.config import ExportConfig, saved_config, typed
 from training.datamodule import encoded_row
-from training.fit import CHECKPOINTS, load_model
+from training.fit import load_network
 from training.heads import task_outputs
 from training.metrics import headline
 from training.model_card import model_card
 from training.onnx_export import check_parity, export_graph
 from training.prepare import Prepared
 from training.provenance import git_commit
+from training.weights import WeightsConfig
 
 _PARITY_HISTORIES = 64  # validation histories that every graph is checked on, beside single events
 
 
 def export_bundle(
-    model: SequenceModel, prepared: Prepared, destination: Path, precisions: list[str], provider: str = "cpu"
+    model: SequenceModel | Ensemble,
+    prepared: Prepared,
+    destination: Path,
+    precisions: list[str],
+    provider: str = "cpu",
+    weights: WeightsConfig | None = None,
 ) -> Manifest:
     """Calibrates, exports, checks and seals a bundle at `destination`, replacing a bundle that is there.
 
@@ -51,7 +57,7 @@ def export_bundle(
     """
     building = _building(destination)
     try:
-        calibration = calibrate(model, prepared.split("valid"))
+        calibration = calibrate(model, prepared, weights or WeightsConfig())
         scores = Scores(model, calibration)
         graphs, parity = {}, {}
         for precision in precisions:
@@ -162,14 +168,10 @@ def main(config: DictConfig) -> dict[str, Any]:
     """Exports the best checkpoint of a run."""
     export: ExportConfig = typed(config, ExportConfig)
     run = Path(export.run)
-    checkpoint, encoded = run / CHECKPOINTS / "best.ckpt", run / "data" / "encoded"
-    for path in (checkpoint, encoded / "prepared.json"):
-        if not path.is_file():
-            raise ValueError(f"run: found no {path}, expected the folder of a training run; correct run=")
+    network, prepared = load_network(run), Prepared.load(run / "data" / "encoded")
     destination = Path(export.bundle) if export.bundle else run / "bundle"
-    manifest = export_bundle(
-        load_model(checkpoint), Prepared.load(encoded), destination, export.precisions, export.provider
-    )
+    weights = saved_config(run).weights
+    manifest = export_bundle(network, prepared, destination, export.precisions, export.provider, weights)
     return {"bundle": destination, "model_hash": manifest.model_hash, "parity": manifest.parity}
 
 

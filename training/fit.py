@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import torch
 from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
-from forewarn.model import SequenceModel
+from forewarn.model import Ensemble, SequenceModel
+from forewarn.sequence import RaggedDataset
 from training.config import LoggerConfig, TrainConfig
 from training.datamodule import SequenceDataModule
 from training.heads import head_specs
 from training.module import SequenceModule
 from training.prepare import Prepared
+from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
-CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
+CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
+_FACTS = "facts.json"  # written when a member is finished
 
 
 class LossCurve(pl.Callback):
@@ -44,21 +48,43 @@ class LossCurve(pl.Callback):
 class Fitted:
     """The network of the epoch with the lowest validation loss, and how the training went."""
 
-    model: SequenceModel
+    model: SequenceModel | Ensemble
     facts: dict[str, Any]
 
 
 def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
-    """Trains until the validation loss stops falling; continues from `<run>/checkpoints/last.ckpt` if that exists."""
+    """Trains every member of the ensemble, each with a seed of its own; finished members are not trained again."""
+    folders = member_folders(run, config.ensemble)
+    facts = []
+    for number, folder in enumerate(folders):
+        if not (folder / _FACTS).is_file():
+            if len(folders) > 1:
+                log.info("member %d of %d", number + 1, len(folders))
+            own = replace(config, seed=config.seed + number)
+            (folder / _FACTS).write_text(json.dumps(fit_member(own, prepared, run, folder)))
+        facts.append(json.loads((folder / _FACTS).read_text()))
+    joined = facts[0] if len(facts) == 1 else _join(facts)
+    return Fitted(load_network(run), joined)
+
+
+def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path) -> dict[str, Any]:
+    """Trains one network until the validation loss stops falling; continues from `<folder>/last.ckpt` if that exists.
+
+    Returns how the training went; `<folder>/best.ckpt` holds the network of the epoch with the lowest validation loss.
+    """
     pl.seed_everything(config.seed, workers=True, verbose=False)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
-    module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed)
+    weights = None
+    if not config.weights.uniform:
+        weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
+    module = SequenceModule(
+        config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed, weights
+    )
     data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
     _, batches = data.batches("train", shuffle=True)
     log.info("training batches hold %.1f %% real tokens", 100 * batches.real_token_share())
 
-    folder = run / CHECKPOINTS
     # `last` is written every epoch, `best` only when the validation loss improves.
     best = ModelCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
     curve = LossCurve()
@@ -87,7 +113,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     )
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
-    facts = {
+    return {
         "epochs": len(curve.epochs),
         "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
         "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
@@ -95,7 +121,37 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
         "train_tokens_per_s": round(float(trainer.callback_metrics.get("train/tokens_per_s", torch.nan)), 1),
         "curve": curve.epochs,
     }
-    return Fitted(load_model(Path(best.best_model_path)), facts)
+
+
+def member_folders(run: Path, ensemble: int) -> list[Path]:
+    """Where the checkpoints of a run's members lie; a single member needs no folder of its own."""
+    folder = run / CHECKPOINTS
+    return [folder] if ensemble == 1 else [folder / f"member-{number}" for number in range(ensemble)]
+
+
+def load_network(run: Path) -> SequenceModel | Ensemble:
+    """What a run has trained; ValueError names a checkpoint that is missing."""
+    folders = sorted((run / CHECKPOINTS).glob("member-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    checkpoints = [folder / BEST for folder in folders or [run / CHECKPOINTS]]
+    for path in checkpoints:
+        if not path.is_file():
+            raise ValueError(f"run: found no {path}, expected the folder of a training run; correct run=")
+    members = [load_model(path) for path in checkpoints]
+    return members[0] if len(members) == 1 else Ensemble(members).eval()
+
+
+def _join(facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The facts of an ensemble: means over its members, and each member's own."""
+    joined = {name: sum(own[name] for own in facts) / len(facts) for name in ("valid_loss", "train_tokens_per_s")}
+    return {
+        "epochs": sum(own["epochs"] for own in facts),
+        "valid_loss": joined["valid_loss"],
+        "parameters": sum(own["parameters"] for own in facts),
+        "real_token_share": facts[0]["real_token_share"],
+        "train_tokens_per_s": round(joined["train_tokens_per_s"], 1),
+        "curve": facts[0]["curve"],
+        "members": facts,
+    }
 
 
 def load_model(checkpoint: Path) -> SequenceModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 from forewarn.events import DataConfig, History, HistoryStore, given_splits, open_histories
 from forewarn.targets import (
     HazardLabels,
+    HistorySummary,
     ProtocolConfig,
     SplitAssignment,
     TargetSpec,
@@ -22,11 +24,13 @@ from forewarn.targets import (
     label_history,
     summarise,
 )
+from training.weights import AGE, LASTED
 
 A = TypeVar("A")  # a label array of numpy or torch
 Arrays = dict[str, NDArray[Any]]
 # What each part of a label holds where there is none: padding, and the context of a window.
-NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan}
+NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": 0, "lasted": 0}
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class LabelledSplits:
     target: TargetSpec
     protocol: ProtocolConfig
     assignment: SplitAssignment
+    index: Mapping[str, HistorySummary]
 
     @classmethod
     def open(cls, data: DataConfig, target: TargetSpec, protocol: ProtocolConfig, folder: Path) -> LabelledSplits:
@@ -47,7 +52,8 @@ class LabelledSplits:
             protocol = replace(protocol, name="given", split="given")
         index = [summarise(history, target, protocol) for history in progress(store, "summaries", len(store))]
         found = [summary for summary in index if summary is not None]
-        return cls(store, target, protocol, assign_splits(found, protocol, given))
+        assignment = assign_splits(found, protocol, given)
+        return cls(store, target, protocol, assignment, {summary.history_id: summary for summary in found})
 
     def histories(self, split: str) -> Iterator[History]:
         """The whole histories of a split, in the order of the store."""
@@ -62,7 +68,14 @@ class LabelledSplits:
         for whole, seen in self._seen(split):
             until = self.assignment.observed_until(whole.history_id)
             labels = label_arrays(self.target, label_history(self.target, whole, observed_until=until))
+            labels |= self._sample(whole.history_id, len(seen.events))
             yield seen, {name: array[: self.protocol.max_prefix] for name, array in labels.items()}
+
+    def _sample(self, history_id: str, length: int) -> Arrays:
+        """When the history of a row started and how long it lasted: what `training.weights` needs, in days [T]."""
+        summary, learnt = self.index[history_id], self.assignment.learn_until or self.assignment.data_end
+        days = {AGE: (learnt - summary.start) / _DAY, LASTED: (summary.end - summary.start) / _DAY}
+        return {name: np.full(length, value, np.float32) for name, value in days.items()}
 
     def _seen(self, split: str) -> Iterator[tuple[History, History]]:
         """Whole histories of a split beside what the model may see of them, where that is anything at all."""

@@ -13,11 +13,13 @@ from torch.nn import functional as F
 WEIGHTINGS = ("history", "prefix")
 
 
-def task_loss(kind: str, raw_BTK: Tensor, labels: dict[str, Tensor], weighting: str) -> Tensor:
+def task_loss(
+    kind: str, raw_BTK: Tensor, labels: dict[str, Tensor], weighting: str, rows_BT: Tensor | None = None
+) -> Tensor:
     """Loss of one task from its raw outputs [B, T, K] and its labels; 0 where a batch has no label at all.
 
     Labels: hazard {"onset", "at_risk"} [B, T, K]; classification {"label"} [B, T], -1 none; regression {"value"}
-    [B, T], NaN none.
+    [B, T], NaN none. `rows_BT` weighs every row on top; its mean over the training rows is 1.
     """
     raw_BTK = raw_BTK.float()
     if kind == "hazard":
@@ -36,4 +38,5 @@ def task_loss(kind: str, raw_BTK: Tensor, labels: dict[str, Tensor], weighting: 
     weight_BT = labelled_BT.float()
     if weighting == "history":
         weight_BT = weight_BT / labelled_BT.sum(dim=1, keepdim=True).clamp(min=1)
-    return (loss_BT * weight_BT).sum() / weight_BT.sum().clamp(min=1e-9)
+    total = weight_BT.sum().clamp(min=1e-9)  # before the rows' own weights: a batch of light rows stays light
+    return (loss_BT * (weight_BT if rows_BT is None else weight_BT * rows_BT)).sum() / total

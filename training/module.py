@@ -18,20 +18,27 @@ from forewarn.sequence.vocabulary import UNKNOWN
 from training.config import OptimConfig
 from training.labelled import labels_of
 from training.losses import task_loss
+from training.weights import AGE, RowWeights
 
 
 class SequenceModule(pl.LightningModule):
     """Trains a `SequenceModel`; knows nothing of the device, the number of processes or the precision it runs in."""
 
     def __init__(
-        self, model: ModelConfig, inputs: InputShapes, heads: list[HeadSpec], optim: OptimConfig, seed: int
+        self,
+        model: ModelConfig,
+        inputs: InputShapes,
+        heads: list[HeadSpec],
+        optim: OptimConfig,
+        seed: int,
+        weights: RowWeights | None = None,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(
             {"model": asdict(model), "inputs": asdict(inputs), "heads": [asdict(head) for head in heads]}
         )
         self.model = SequenceModel(model, inputs, heads)
-        self.optim, self.seed = optim, seed
+        self.optim, self.seed, self.weights = optim, seed, weights
         self._tokens, self._clock = 0, time.perf_counter()
 
     @staticmethod
@@ -47,11 +54,12 @@ class SequenceModule(pl.LightningModule):
         raw = self.model(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
         total = raw[self.model.head_specs[0].name].new_zeros(())
         histories = len(batch["position"])
+        rows_BT = self.weights(batch[AGE]) if self.weights is not None else None
         for head in self.model.head_specs:
             labels = labels_of(head.name, batch)
             if head.kind == "regression":
                 labels["value"] = (labels["value"] - head.center) / head.spread
-            loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting)
+            loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting, rows_BT)
             self.log(f"{stage}/{head.name}", loss, batch_size=histories, sync_dist=stage == "valid")
             total = total + head.weight * loss
         self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")

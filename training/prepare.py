@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,9 @@ class Prepared:
 
     @classmethod
     def load(cls, folder: Path) -> Prepared:
-        """The prepared folder that a training run left behind."""
+        """The prepared folder that a training run left behind; ValueError where there is none."""
+        if not (folder / _SAVED).is_file():
+            raise ValueError(f"run: found no {folder / _SAVED}, expected the folder of a training run; correct run=")
         saved = json.loads((folder / _SAVED).read_text())
         return cls(
             folder=folder,
@@ -78,7 +80,7 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
 
 def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None, key: str, folder: Path) -> None:
     target = splits.target.with_classes(splits.histories("train"))
-    splits = LabelledSplits(splits.store, target, splits.protocol, splits.assignment)
+    splits = replace(splits, target=target)
     featurizer = Featurizer.fit(
         progress(splits.visible("train"), "fit featurizer"),
         config.data.inputs,

@@ -21,7 +21,7 @@ from forewarn.bundle import Bundle, Scorer
 from forewarn.targets import TargetSpec
 from training.baselines import fit_baselines
 from training.command import run_command
-from training.config import TrainConfig, typed
+from training.config import SAVED, TrainConfig, saved_config, typed
 from training.export import export_bundle, record_metrics
 from training.fit import fit
 from training.measure import SplitRows, measure, measure_baseline, score_split
@@ -31,7 +31,7 @@ from training.report_page import report_page
 
 log = logging.getLogger(__name__)
 MODEL = "transformer"
-_CONFIG, _RUN_VARIABLE = "config.yaml", "FOREWARN_RUN"
+_RUN_VARIABLE = "FOREWARN_RUN"
 
 
 def train(config: TrainConfig) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     run.mkdir(parents=True, exist_ok=True)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
-        (run / _CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+        (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         prepared = prepare(config, load_target(config), run / "data")
     else:
         prepared = Prepared.load(run / "data" / "encoded")
@@ -51,7 +51,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     if not first:
         return {}
     bundle = run / "bundle"
-    manifest = export_bundle(fitted.model, prepared, bundle, config.precisions)
+    manifest = export_bundle(fitted.model, prepared, bundle, config.precisions, weights=config.weights)
     test = SplitRows.load(prepared.split("test"), prepared.target)
     # What is measured is what is served: the scores of the bundle's own graph.
     scores = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
@@ -99,7 +99,7 @@ def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -
 def resumed(config: TrainConfig) -> TrainConfig:
     """The configuration of the run to continue: the one in `run`, else the newest unfinished one beside it."""
     run = Path(config.run)
-    candidates = [run] if (run / _CONFIG).is_file() else sorted(run.parent.glob(f"*/{_CONFIG}"), reverse=True)
+    candidates = [run] if (run / SAVED).is_file() else sorted(run.parent.glob(f"*/{SAVED}"), reverse=True)
     folders = [path if path.is_dir() else path.parent for path in candidates]
     unfinished = [folder for folder in folders if not (folder / "metrics.json").is_file()]
     if not unfinished:
@@ -107,9 +107,8 @@ def resumed(config: TrainConfig) -> TrainConfig:
             f"resume: found no unfinished run in {run} or beside it, expected one; name its folder with run=…, "
             "or start a new run without resume"
         )
-    saved: TrainConfig = typed(OmegaConf.load(unfinished[0] / _CONFIG), TrainConfig)  # type: ignore[arg-type]
     log.info("resuming %s with its own configuration", unfinished[0])
-    return replace(saved, run=unfinished[0].as_posix())
+    return replace(saved_config(unfinished[0]), run=unfinished[0].as_posix())
 
 
 def main(config: DictConfig) -> dict[str, Any]:

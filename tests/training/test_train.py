@@ -15,13 +15,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
+from forewarn.model import Ensemble
 from forewarn.sequence import RaggedDataset, RaggedWriter
 from training.config import TrainConfig, compose
 from training.fit import fit
 from training.measure import SplitRows, measure, score_split
-from training.prepare import Prepared
-from training.train import train
+from training.prepare import Prepared, prepare
+from training.train import load_target, train
 
 SMALL = (
     "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=80",
@@ -225,3 +227,17 @@ def test_datasets_are_memory_mapped(tiny_run: Path) -> None:
 def test_the_composed_configuration_is_typed() -> None:
     with pytest.raises(Exception, match="epochs"):
         compose("trainer.epochs=many", "run=x")
+
+
+def test_an_ensemble_trains_its_members_with_a_seed_each_and_trains_a_finished_one_no_more(tmp_path: Path) -> None:
+    config = compose(*SMALL, "trainer.epochs=1", "ensemble=2", "weights.half_life_days=30", f"run={tmp_path}")
+    prepared = prepare(config, load_target(config), tmp_path / "data")
+    fitted = fit(config, prepared, tmp_path)
+    assert isinstance(fitted.model, Ensemble) and len(fitted.facts["members"]) == 2
+    first, second = (dict(own.named_parameters()) for own in fitted.model.members)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+
+    best = [tmp_path / "checkpoints" / f"member-{number}" / "best.ckpt" for number in (0, 1)]
+    before = [path.stat().st_mtime_ns for path in best]
+    assert fit(config, prepared, tmp_path).facts == fitted.facts
+    assert [path.stat().st_mtime_ns for path in best] == before

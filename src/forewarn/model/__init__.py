@@ -8,7 +8,8 @@ Shape legend, used as name suffixes throughout:
 from __future__ import annotations
 
 from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
+from forewarn.model.ensemble import Ensemble
 from forewarn.model.network import SequenceModel
 from forewarn.model.scores import Scores
 
-__all__ = ["HeadSpec", "InputShapes", "ModelConfig", "Scores", "SequenceModel"]
+__all__ = ["Ensemble", "HeadSpec", "InputShapes", "ModelConfig", "Scores", "SequenceModel"]

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from forewarn.model.config import HeadSpec
+from forewarn.model.ensemble import Ensemble
 from forewarn.model.network import SequenceModel
 
 
@@ -43,7 +44,7 @@ def link(kind: str, raw: Tensor) -> Tensor:
 class Scores(nn.Module):
     """The exported network: inputs of `collate` -> one score tensor [B, T, K] per task, in the order of the tasks."""
 
-    def __init__(self, model: SequenceModel, calibration: dict[str, Calibration] | None = None) -> None:
+    def __init__(self, model: SequenceModel | Ensemble, calibration: dict[str, Calibration] | None = None) -> None:
         super().__init__()
         self.model = model
         for head in model.head_specs:
