@@ -6,6 +6,7 @@ slice says too little, or whose likelihood does not improve, keeps the neutral m
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,17 +27,17 @@ def calibrate(model: SequenceModel | Ensemble, prepared: Prepared, weights: Weig
     """Calibration of every task, fitted on the validation split under its weights."""
     dataset = EncodedDataset(prepared.split("valid"))
     train = RaggedDataset(prepared.split("train"))
-    weight = torch.from_numpy(RowWeights.fit(weights, train).calibration(train, dataset.rows))
-    rows = weight.split(dataset.rows.lengths("position").tolist())
+    lengths = dataset.rows.lengths("position")
+    weights_N = np.split(RowWeights.fit(weights, train).calibration(train, dataset.rows), lengths.cumsum()[:-1])
     used: list[Tensor] = []
     raw: dict[str, list[Tensor]] = {}
     labels: dict[str, list[Tensor]] = {}
-    for indices in TokenBudgetBatches(dataset.rows.lengths("position"), _TOKEN_BUDGET, shuffle=False):
+    for indices in TokenBudgetBatches(lengths, _TOKEN_BUDGET, shuffle=False):
         batch = dataset.__getitems__(indices)
         real_BT = torch.arange(batch["position"].shape[1]) < batch["length"].unsqueeze(1)
         with torch.no_grad():
             outputs = model.eval()(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
-        used += [rows[index] for index in indices]
+        used += [torch.from_numpy(weights_N[index]) for index in indices]
         for name, output in outputs.items():
             raw.setdefault(name, []).append(output[real_BT])
         for name in batch:

@@ -32,9 +32,7 @@ class WeightsConfig:
 
     half_life_days: float = 0.0  # days before the cut at which a history counts half; 0 counts old and new alike
     burn_in_days: float = 0.0  # days at the start of the log whose histories do not count
-    censoring: bool = (
-        False  # calibrate with inverse probability of censoring weights: for outcomes known only at the end
-    )
+    censoring: bool = False  # calibrate with inverse probability of censoring weights, for outcomes known at the end
 
     def __post_init__(self) -> None:
         for name in ("half_life_days", "burn_in_days"):
