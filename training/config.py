@@ -19,6 +19,7 @@ from forewarn.text import TextConfig
 from training.losses import WEIGHTINGS
 from training.weights import WeightsConfig
 
+LINT = ("warn", "refuse", "off")
 CONF = Path(__file__).resolve().parent.parent / "conf"
 SAVED = "config.yaml"  # a run's configuration, in its folder
 
@@ -88,6 +89,16 @@ class TrainConfig:
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
     report: str | None = None  # Markdown file to write the table of results to, beside <run>/report.md
+    lint: str = (
+        "warn"  # leakage: "warn" logs findings, "refuse" also ends a run whose inputs reveal the label, or "off"
+    )
+    lint_histories: int = 20_000  # histories that the leakage linter looks at, a random part of more
+
+    def __post_init__(self) -> None:
+        if self.lint == "False":  # what YAML makes of a bare off
+            self.lint = "off"
+        if self.lint not in LINT:
+            raise ValueError(f"lint: found {self.lint!r}, expected one of {', '.join(LINT)}; use warn")
 
 
 @dataclass

@@ -46,7 +46,11 @@ class LabelledSplits:
     @classmethod
     def open(cls, data: DataConfig, target: TargetSpec, protocol: ProtocolConfig, folder: Path) -> LabelledSplits:
         """Reads the events into `folder` (once) and assigns every history to a split."""
-        store = open_histories(data, folder, progress=sys.stderr.isatty())
+        return cls.of(open_histories(data, folder, progress=sys.stderr.isatty()), data, target, protocol)
+
+    @classmethod
+    def of(cls, store: HistoryStore, data: DataConfig, target: TargetSpec, protocol: ProtocolConfig) -> LabelledSplits:
+        """Assigns the histories of a store that was read before."""
         given = given_splits(data)
         if given is not None:
             protocol = replace(protocol, name="given", split="given")

@@ -18,16 +18,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Scorer
-from forewarn.targets import TargetSpec
 from training.baselines import fit_baselines
 from training.command import run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
 from training.export import export_bundle, record_metrics
 from training.fit import fit
+from training.lint import lint_run
 from training.measure import SplitRows, measure, measure_baseline, score_split
 from training.metrics import headline
 from training.prepare import Prepared, prepare
 from training.report_page import report_page
+from training.target import load_target
 
 log = logging.getLogger(__name__)
 MODEL = "transformer"
@@ -45,6 +46,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     if first:
         (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         prepared = prepare(config, load_target(config), run / "data")
+        leakage = lint_run(config, prepared, run / "data")
     else:
         prepared = Prepared.load(run / "data" / "encoded")
     fitted = fit(config, prepared, run)
@@ -59,7 +61,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     metrics |= baseline_metrics(prepared, test, config)
     record_metrics(bundle, metrics)
     facts = {"training": fitted.facts, "model_hash": manifest.model_hash, "parity": manifest.parity}
-    whole = {"metrics": metrics, **facts, "data": prepared.facts}
+    whole = {"metrics": metrics, **facts, "data": prepared.facts, "lint": leakage}
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)
     (run / "report.md").write_text(report)
@@ -69,17 +71,6 @@ def train(config: TrainConfig) -> dict[str, Any]:
     figures = {task: headline(result) for task, result in metrics[MODEL].items()}
     shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
-
-
-def load_target(config: TrainConfig) -> TargetSpec:
-    """The target named on the command line, or the data set's default."""
-    name = config.target or config.data.default_target
-    if name is None:
-        raise ValueError(
-            "target: found nothing, expected a name in conf/targets or the path of a target YAML; "
-            "for example target=my_target.yaml"
-        )
-    return TargetSpec.load(name)
 
 
 def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -> dict[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ MODULES = {
     "train": "training.train",
     "evaluate": "training.evaluate",
     "export": "training.export",
+    "lint": "training.lint",
     "simulate": "training.simulate",
     "demo": "training.demo",
     "serve": "serving.run",
