@@ -82,6 +82,7 @@ class TrainConfig:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     ensemble: int = 1  # networks trained with the seeds seed, seed + 1, … and averaged in one graph
+    pretrained: str | None = None  # folder of a run whose vocabularies and network body this run starts from
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
     resume: bool = False  # continue the run in `run`, or the newest unfinished one beside it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from training.datamodule import SequenceDataModule
 from training.heads import head_specs
 from training.module import SequenceModule
 from training.prepare import Prepared
+from training.pretrained import start_from
 from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
@@ -60,28 +61,28 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
         if not (folder / _FACTS).is_file():
             if len(folders) > 1:
                 log.info("member %d of %d", number + 1, len(folders))
-            own = replace(config, seed=config.seed + number)
-            (folder / _FACTS).write_text(json.dumps(fit_member(own, prepared, run, folder)))
+            (folder / _FACTS).write_text(json.dumps(fit_member(config, prepared, run, folder, number)))
         facts.append(json.loads((folder / _FACTS).read_text()))
     joined = facts[0] if len(facts) == 1 else _join(facts)
     return Fitted(load_network(run), joined)
 
 
-def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path) -> dict[str, Any]:
+def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path, number: int = 0) -> dict[str, Any]:
     """Trains one network until the validation loss stops falling; continues from `<folder>/last.ckpt` if that exists.
 
     Returns how the training went; `<folder>/best.ckpt` holds the network of the epoch with the lowest validation loss.
     """
-    pl.seed_everything(config.seed, workers=True, verbose=False)
+    seed = config.seed + number
+    pl.seed_everything(seed, workers=True, verbose=False)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     weights = None
     if not config.weights.uniform:
         weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
-    module = SequenceModule(
-        config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed, weights
-    )
-    data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
+    module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, seed, weights)
+    if config.pretrained:
+        start_from(module.model, load_network(Path(config.pretrained)), number, config.pretrained)
+    data = SequenceDataModule(prepared.folder, config.optim, seed, config.trainer.workers)
     _, batches = data.batches("train", shuffle=True)
     log.info("training batches hold %.1f %% real tokens", 100 * batches.real_token_share())
 

@@ -22,6 +22,7 @@ from forewarn.text import CachedEncoder
 from training.config import TrainConfig
 from training.encode import chunks, write_split
 from training.labelled import LabelledSplits, progress
+from training.pretrained import check_featurizer
 from training.text_export import export_text_encoder, open_text_encoder
 
 SPLITS = ("train", "valid", "test")
@@ -81,13 +82,17 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
 def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None, key: str, folder: Path) -> None:
     target = splits.target.with_classes(splits.histories("train"))
     splits = replace(splits, target=target)
-    featurizer = Featurizer.fit(
-        progress(splits.visible("train"), "fit featurizer"),
-        config.data.inputs,
-        config.sequence,
-        exclude=target.hidden_inputs(),
-        text_width=embed.dim if embed is not None else 0,
-    )
+    if config.pretrained:
+        featurizer = Prepared.load(Path(config.pretrained) / "data" / "encoded").featurizer
+        check_featurizer(featurizer, target, config.pretrained)
+    else:
+        featurizer = Featurizer.fit(
+            progress(splits.visible("train"), "fit featurizer"),
+            config.data.inputs,
+            config.sequence,
+            exclude=target.hidden_inputs(),
+            text_width=embed.dim if embed is not None else 0,
+        )
     if featurizer.text_width and embed is not None:
         _embed_all(splits, embed)
     counts: dict[str, dict[str, int]] = {}
@@ -132,6 +137,9 @@ def _key(config: TrainConfig, target: TargetSpec, fingerprint: str) -> str:
         "target": target.hash,
         "protocol": asdict(config.protocol),
         "sequence": asdict(config.sequence),
+        "pretrained": Prepared.load(Path(config.pretrained) / "data" / "encoded").featurizer.to_dict()
+        if config.pretrained
+        else None,
         "text": [config.text.source, config.text.model, config.text.max_tokens, config.text.precision],
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,46 @@
+"""Starting from another run: its featurizer and the body of its network, under new heads.
+
+Self-supervised pre-training is a run like any other, on a target that needs no labels (next event, time to the end);
+fine-tuning is a run with `pretrained=` its folder. The vocabularies come along, or the weights would mean nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from forewarn.model import Ensemble, SequenceModel
+from forewarn.sequence import Featurizer
+from forewarn.targets import TargetSpec
+
+BODY = ("embedder", "transformer")
+
+
+def check_featurizer(featurizer: Featurizer, target: TargetSpec, run: str) -> None:
+    """ValueError when the earlier run read a field that the new target must not see."""
+    read = {*featurizer.vocabularies, *featurizer.attributes}
+    if leaked := sorted(read & target.hidden_inputs()):
+        raise ValueError(
+            f"pretrained: found inputs {', '.join(leaked)} in {run}, expected none that {target.name} is defined by "
+            f"or excludes; train that run again with data.inputs.exclude=[{','.join(leaked)}]"
+        )
+
+
+def start_from(network: SequenceModel, source: SequenceModel | Ensemble, member: int, run: Path | str) -> None:
+    """Copies embedder and transformer of a trained network (of an ensemble: one member) into a new one."""
+    if isinstance(source, Ensemble):
+        chosen = source.members[member % len(source.members)]
+        assert isinstance(chosen, SequenceModel)
+        source = chosen
+    if source.config != network.config:
+        different = [
+            f"{name}={value!r} (there {getattr(source.config, name)!r})"
+            for name, value in vars(network.config).items()
+            if value != getattr(source.config, name) and "dropout" not in name and name != "name"
+        ]
+        if different:
+            raise ValueError(
+                f"pretrained: found a network of another shape in {run}: {', '.join(different)}; "
+                "choose the model it was trained with"
+            )
+    for part in BODY:
+        getattr(network, part).load_state_dict(getattr(source, part).state_dict())
