@@ -63,9 +63,9 @@ class Prepared:
 def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
     """Builds (or finds again) the encoded splits of a run below `folder`."""
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
-    key = _key(config, target, splits.store.fingerprint)
-    built = folder / "encoded"
     embed = open_text_encoder(config.text) if config.data.inputs.text else None
+    key = _key(config, splits, embed)
+    built = folder / "encoded"
     if not (built / _SAVED).is_file() or json.loads((built / _SAVED).read_text())["key"] != key:
         shutil.rmtree(built, ignore_errors=True)
         building = folder / ".encoded.building"
@@ -99,6 +99,7 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
         "protocol": asdict(splits.protocol),
         "cut": splits.assignment.cut.isoformat() if splits.assignment.cut is not None else None,
         "assignment": splits.assignment.counts,
+        "unseen_customers": len(splits.assignment.unseen),  # test histories whose customer neither trains nor validates
         "target": target.name,
         "target_hash": target.hash,
     }
@@ -122,14 +123,16 @@ def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
         embed.encode(chunk, progress=sys.stderr.isatty())
 
 
-def _key(config: TrainConfig, target: TargetSpec, fingerprint: str) -> str:
+def _key(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None) -> str:
+    """SHA-256 of everything that decides the encoded splits: contents, never the names of files that hold them."""
+    assignment = splits.assignment
     deciding = {
-        "events": fingerprint,
-        "splits": config.data.splits,
+        "events": splits.store.fingerprint,
+        "splits": [sorted(assignment.split.items()), assignment.cut, assignment.learn_until],
         "inputs": asdict(config.data.inputs),
-        "target": target.hash,
+        "target": splits.target.hash,
         "protocol": asdict(config.protocol),
         "sequence": asdict(config.sequence),
-        "text": [config.text.source, config.text.model, config.text.max_tokens, config.text.precision],
+        "text": [config.text.source, config.text.model, embed.hash if embed is not None else None],
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()
