@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.events import CATEGORICAL_FIELDS, History
-from forewarn.sequence.vocabulary import as_category
+from forewarn.events import CATEGORICAL_FIELDS, History, as_text
 
 # An automatically chosen category must repeat: a field with a new value on most events is an id, not a category.
 _LARGEST_DISTINCT_SHARE = 0.5
@@ -47,7 +46,7 @@ class FieldStatistics:
     def categories(self, name: str) -> Counter[str]:
         """Counts per category, numbers counted as categories too."""
         counts = Counter(self.counts.get(name, Counter()))
-        counts.update(as_category(value) or "" for value in self.numbers.get(name, ()))
+        counts.update(map(as_text, self.numbers.get(name, ())))
         return counts
 
     def values(self, name: str) -> NDArray[np.float64]:
