@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from forewarn.events import CORE_FIELDS
 from forewarn.model import InputShapes
 from forewarn.sequence import Featurizer
 from forewarn.targets import TargetSpec
@@ -83,7 +84,8 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
         progress(splits.visible("train"), "fit featurizer"),
         config.data.inputs,
         config.sequence,
-        exclude=target.hidden_inputs(),
+        # What names a history says nothing of another one.
+        exclude=target.hidden_inputs() | ({config.data.by} - set(CORE_FIELDS)),
         text_width=embed.dim if embed is not None else 0,
     )
     if featurizer.text_width and embed is not None:

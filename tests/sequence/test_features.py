@@ -165,6 +165,20 @@ def test_a_listed_field_must_exist_and_must_not_be_evidence() -> None:
             )
 
 
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (InputsConfig(numeric=["queue"]), r"data.inputs.numeric: found 'queue', which is text"),
+        (InputsConfig(numeric=["type"]), r"data.inputs.numeric: found 'type', which is text"),
+        (InputsConfig(categorical=["amount"], numeric=["amount"]), r"found 'amount' in the other list too"),
+    ],
+)
+def test_a_numeric_field_must_hold_numbers_and_be_in_one_list(inputs: InputsConfig, message: str) -> None:
+    history = make_history("h", [event(1, START, attributes={"queue": "a", "amount": 1.0})])
+    with pytest.raises(ValueError, match=message):
+        Featurizer.fit([history], inputs, SequenceConfig(), exclude=set(), text_width=0)
+
+
 def test_a_new_attribute_and_a_new_category_are_accepted() -> None:
     featurizer = fitted(make_history("h", [event(i, START, attributes={"queue": "ab"[i % 2]}) for i in range(4)]))
     strange = make_history("h", [event(9, START, attributes={"queue": "new", "colour": "red"})])

@@ -64,19 +64,29 @@ def choose_fields(
 ) -> tuple[list[str], list[str]]:
     """The categorical and numeric input fields; "auto" takes every attribute that can carry information.
 
-    Raises ValueError where a listed field was never seen or is excluded (the evidence of the label never is an input).
+    Raises ValueError where a listed field was never seen, is excluded (the evidence of the label never is an input), is
+    in both lists, or is to be numeric without ever having been a number.
     """
-    for kind, listed in (("categorical", categorical), ("numeric", numeric)):
+    for kind, listed, other in (("categorical", categorical, numeric), ("numeric", numeric, categorical)):
         for name in listed if not isinstance(listed, str) else []:
             if name in exclude:
                 raise ValueError(
-                    f"data.inputs.{kind}: found {name!r}, expected no field that the target is defined by or excludes; "
-                    "take it off the list"
+                    f"data.inputs.{kind}: found {name!r}, expected no field that the target is defined by or excludes, "
+                    "nor the one that makes histories; take it off the list"
                 )
             if name not in CATEGORICAL_FIELDS and name not in statistics.attributes:
                 raise ValueError(
                     f"data.inputs.{kind}: found {name!r}, expected an attribute of the training events "
                     f"({', '.join(statistics.attributes)}); correct the name or take it off the list"
+                )
+            if not isinstance(other, str) and name in other:
+                raise ValueError(
+                    f"data.inputs.{kind}: found {name!r} in the other list too, expected each field in one; choose one"
+                )
+            if kind == "numeric" and name not in statistics.numbers:
+                raise ValueError(
+                    f"data.inputs.numeric: found {name!r}, which is text in the training events, expected a field that "
+                    "holds numbers; list it under data.inputs.categorical"
                 )
     if isinstance(categorical, str):
         listed_numeric = set() if isinstance(numeric, str) else set(numeric)
