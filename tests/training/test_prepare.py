@@ -68,6 +68,13 @@ def test_the_facts_tell_how_many_tested_histories_are_of_customers_unseen_in_tra
     assert prepared(config).facts["unseen_customers"] == 10
 
 
+def test_horizons_of_time_are_refused_where_rows_have_none(config: TrainConfig) -> None:
+    clockless = replace(config, data=replace(config.data, clock="none"))
+    assert prepared(clockless).facts["splits"]["train"]["histories"] == 20
+    with pytest.raises(ValueError, match=r"found 1h in clock time, .* the data has no clock"):
+        prepared(clockless, TARGET.replace("[1 event, 3 events, ever]", "[1h, ever]"))
+
+
 def test_a_task_without_an_onset_in_training_is_refused_by_name_and_predicate(config: TrainConfig) -> None:
     never = prepared(config, TARGET.replace("equals: refund", "equals: refunded"))
     with pytest.raises(ValueError, match=r"task 'refund': found no onset .*'field': 'type', 'equals': 'refunded'"):

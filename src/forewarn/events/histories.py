@@ -37,8 +37,9 @@ _RECORDS, _OFFSETS, _META = "histories.msgpack", "offsets.npy", "store.json"
 class HistoryStore:
     """The histories of one data set in a folder; iterates in a fixed order, keeps none in memory.
 
-    ``counts``: events kept, histories, duplicates dropped, out_of_order (events that became visible before the event
-    given ahead of them), quarantined. ``fingerprint``: SHA-256 of the content. ``by``: the field that makes a history.
+    ``counts``: events kept, histories, duplicates dropped (found within a history only), out_of_order (events that
+    became visible before the event given ahead of them), quarantined. ``fingerprint``: SHA-256 of the content. ``by``:
+    the field that makes a history.
     """
 
     def __init__(self, folder: Path) -> None:

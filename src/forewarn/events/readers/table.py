@@ -32,7 +32,7 @@ _CSV = (".csv", ".tsv")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _TIMES = ("occurred_at", "ingested_at")
-_DELIMITER = 'data.options.delimiter=";"'
+_DELIMITER = """'data.options.delimiter=";"'"""  # as a shell and Hydra take it
 
 OPTIONS = ("delimiter", "encoding", "missing")
 
