@@ -15,7 +15,7 @@ INSTALLED := $(VENV)/.installed
 
 # Found only when something is to be installed: a version manager's stub that cannot start, or a Python without venv, is passed over.
 find_python = for name in $(PYTHON) python3.11 python3.12 python3; do \
-	$$name -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$name && break; done
+	$$name -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' >/dev/null 2>&1 && echo $$name && break; done
 
 .PHONY: help setup demo train serve bench test lint clean
 
@@ -27,7 +27,7 @@ setup: $(INSTALLED) ## install everything into .venv (again only when pyproject.
 $(INSTALLED): pyproject.toml constraints/cpu.txt
 	@python=$$($(find_python)) || true; \
 	if [ -z "$$python" ]; then \
-		echo "setup: found no Python >= 3.11 with the venv module (python3: $$(python3 -V 2>&1 || true))." >&2; \
+		echo "setup: found no Python 3.11 or 3.12 with the venv module (python3: $$(python3 -V 2>&1 || true))." >&2; \
 		echo "       Install one, or name it: make setup PYTHON=/path/to/python3.11" >&2; exit 1; fi; \
 	echo "setup: $$($$python -V), into $(VENV); the first time takes a few minutes"; \
 	$$python -m venv $(VENV)

@@ -157,10 +157,16 @@ def compose(*overrides: str, root: str = "train", kind: type[Any] = TrainConfig)
 
 
 def register() -> None:
-    """Registers the schemas under the names that the root configs in `conf/` start from."""
+    """Registers the schemas under the names that the root configs in `conf/` start from, and what their help lists."""
+    OmegaConf.register_new_resolver("options", _options, replace=True)
     store = ConfigStore.instance()
     for name, kind in (("train", TrainConfig), ("export", ExportConfig), ("evaluate", EvaluateConfig)):
         store.store(name=f"{name}_schema", node=kind)
+
+
+def _options(group: str) -> str:
+    """The files of a folder of `conf/` by name: Hydra's own list of groups has those that a command cannot use."""
+    return ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
 
 
 register()

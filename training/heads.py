@@ -25,7 +25,7 @@ def task_outputs(task: Task) -> TaskOutputs:
 
 
 def head_specs(prepared: Prepared) -> list[HeadSpec]:
-    """One head per task; ValueError names a task without a single label in the training split."""
+    """One head per task; ValueError names a task without a label, or without an onset, in the training split."""
     rows = RaggedDataset(prepared.split("train"))
     return [_head(task, _Labels(rows, task.name)) for task in prepared.target.tasks]
 
@@ -46,6 +46,13 @@ def _head(task: Task, labels: _Labels) -> HeadSpec:
     if isinstance(task, HazardTask):
         at_risk, onset = labels["at_risk"].astype(np.int64), labels["onset"]
         _need(task.name, int(at_risk.sum()))
+        # A bin may lack onsets, a task may not: it would learn that the onset never comes, and never say so.
+        if not (onset * at_risk).any():
+            raise ValueError(
+                f"task {task.name!r}: found no onset in the training split, expected at least one where "
+                f"{task.when.source} holds within the horizons; check the predicate against the data's values, "
+                "or use more data"
+            )
         # Half a pseudo-onset keeps the logit of a bin finite that never saw an onset, or nothing else.
         rate = (onset.sum(axis=0) + 0.5) / (at_risk.sum(axis=0) + 1.0)
         return HeadSpec(task.name, task.kind, size, task.weight, tuple(np.log(rate / (1 - rate)).tolist()))

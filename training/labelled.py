@@ -46,6 +46,8 @@ class LabelledSplits:
     @classmethod
     def open(cls, data: DataConfig, target: TargetSpec, protocol: ProtocolConfig, folder: Path) -> LabelledSplits:
         """Reads the events into `folder` (once) and assigns every history to a split."""
+        if data.clock == "none":
+            target.check_clockless()
         return cls.of(open_histories(data, folder, progress=sys.stderr.isatty()), data, target, protocol)
 
     @classmethod

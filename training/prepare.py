@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from forewarn.events import CORE_FIELDS
 from forewarn.model import InputShapes
 from forewarn.sequence import Featurizer
 from forewarn.targets import TargetSpec
@@ -66,9 +67,9 @@ class Prepared:
 def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
     """Builds (or finds again) the encoded splits of a run below `folder`."""
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
-    key = _key(config, target, splits.store.fingerprint)
-    built = folder / "encoded"
     embed = open_text_encoder(config.text) if config.data.inputs.text else None
+    key = _key(config, splits, embed)
+    built = folder / "encoded"
     if not (built / _SAVED).is_file() or json.loads((built / _SAVED).read_text())["key"] != key:
         shutil.rmtree(built, ignore_errors=True)
         building = folder / ".encoded.building"
@@ -82,17 +83,18 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
 def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None, key: str, folder: Path) -> None:
     target = splits.target.with_classes(splits.histories("train"))
     splits = replace(splits, target=target)
-    if config.pretrained:
-        featurizer = Prepared.load(Path(config.pretrained) / "data" / "encoded").featurizer
-        check_featurizer(featurizer, target, config.pretrained)
-    else:
-        featurizer = Featurizer.fit(
-            progress(splits.visible("train"), "fit featurizer"),
-            config.data.inputs,
-            config.sequence,
-            exclude=target.hidden_inputs(),
-            text_width=embed.dim if embed is not None else 0,
-        )
+    # What names a history says nothing of another one.
+    exclude = target.hidden_inputs() | ({config.data.by} - set(CORE_FIELDS))
+    earlier = _earlier(config)
+    if earlier is not None:
+        check_featurizer(earlier, exclude, config.pretrained or "")
+    featurizer = earlier or Featurizer.fit(
+        progress(splits.visible("train"), "fit featurizer"),
+        config.data.inputs,
+        config.sequence,
+        exclude=exclude,
+        text_width=embed.dim if embed is not None else 0,
+    )
     if featurizer.text_width and embed is not None:
         _embed_all(splits, embed)
     counts: dict[str, dict[str, int]] = {}
@@ -106,6 +108,7 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
         "protocol": asdict(splits.protocol),
         "cut": splits.assignment.cut.isoformat() if splits.assignment.cut is not None else None,
         "assignment": splits.assignment.counts,
+        "unseen_customers": len(splits.assignment.unseen),  # test histories whose customer neither trains nor validates
         "target": target.name,
         "target_hash": target.hash,
     }
@@ -120,6 +123,11 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
     (folder / _SAVED).write_text(json.dumps(saved))
 
 
+def _earlier(config: TrainConfig) -> Featurizer | None:
+    """The featurizer of the run to start from."""
+    return Prepared.load(Path(config.pretrained) / "data" / "encoded").featurizer if config.pretrained else None
+
+
 def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
     """Encodes every distinct text once, under one progress bar, before the arrays are written."""
     texts = dict.fromkeys(
@@ -129,17 +137,17 @@ def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
         embed.encode(chunk, progress=sys.stderr.isatty())
 
 
-def _key(config: TrainConfig, target: TargetSpec, fingerprint: str) -> str:
+def _key(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None) -> str:
+    """SHA-256 of everything that decides the encoded splits: contents, never the names of files that hold them."""
+    assignment = splits.assignment
     deciding = {
-        "events": fingerprint,
-        "splits": config.data.splits,
+        "events": splits.store.fingerprint,
+        "splits": [sorted(assignment.split.items()), assignment.cut, assignment.learn_until],
         "inputs": asdict(config.data.inputs),
-        "target": target.hash,
+        "target": splits.target.hash,
         "protocol": asdict(config.protocol),
         "sequence": asdict(config.sequence),
-        "pretrained": Prepared.load(Path(config.pretrained) / "data" / "encoded").featurizer.to_dict()
-        if config.pretrained
-        else None,
-        "text": [config.text.source, config.text.model, config.text.max_tokens, config.text.precision],
+        "pretrained": earlier.to_dict() if (earlier := _earlier(config)) is not None else None,
+        "text": [config.text.source, config.text.model, embed.hash if embed is not None else None],
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()

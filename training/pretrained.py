@@ -10,18 +10,17 @@ from pathlib import Path
 
 from forewarn.model import Ensemble, SequenceModel
 from forewarn.sequence import Featurizer
-from forewarn.targets import TargetSpec
 
 BODY = ("embedder", "transformer")
 
 
-def check_featurizer(featurizer: Featurizer, target: TargetSpec, run: str) -> None:
-    """ValueError when the earlier run read a field that the new target must not see."""
+def check_featurizer(featurizer: Featurizer, hidden: set[str], run: str) -> None:
+    """ValueError when the earlier run read a field that is hidden from this one."""
     read = {*featurizer.vocabularies, *featurizer.attributes}
-    if leaked := sorted(read & target.hidden_inputs()):
+    if leaked := sorted(read & hidden):
         raise ValueError(
-            f"pretrained: found inputs {', '.join(leaked)} in {run}, expected none that {target.name} is defined by "
-            f"or excludes; train that run again with data.inputs.exclude=[{','.join(leaked)}]"
+            f"pretrained: found inputs {', '.join(leaked)} in {run}, expected none that this run's target is "
+            f"defined by or excludes; train that run again with data.inputs.exclude=[{','.join(leaked)}]"
         )
 
 

@@ -50,7 +50,8 @@ def export_text_encoder(cfg: TextConfig, folder: str | Path | None = None) -> Pa
     if cfg.source == "none":
         return None
     source = find_text_source(cfg)
-    key = hashlib.sha256(json.dumps([_EXPORTER, source.files, cfg.max_tokens, cfg.precision]).encode()).hexdigest()
+    deciding = [_EXPORTER, source.name, source.files, cfg.max_tokens, cfg.precision]
+    key = hashlib.sha256(json.dumps(deciding).encode()).hexdigest()
     kept = cfg.cache_folder / "exports" / key[:32]
     if not _intact(kept):
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -90,10 +91,16 @@ def _write_tokenizer(source: Path, max_tokens: int, path: Path) -> int:
     """Write tokenizer.json, with the length limit and the padding in it, and return the id to pad with."""
     from transformers import AutoConfig, AutoTokenizer  # here, because a kept export needs no seconds of import
 
-    if (source / "tokenizer.json").is_file():
-        tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
-    else:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True).backend_tokenizer
+    try:
+        if (source / "tokenizer.json").is_file():
+            tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True).backend_tokenizer
+    except Exception as error:  # damaged, unknown, of a kind that needs another package: each raises its own class
+        raise ValueError(
+            f"text.model: found a tokenizer in {source} that cannot be read ({error}), expected a whole one; "
+            "save it with tokenizer.save_pretrained"
+        ) from error
     # Any id does where the network names none: the mask hides it.
     pad_id = AutoConfig.from_pretrained(source).pad_token_id or 0
     tokenizer.enable_truncation(max_tokens)

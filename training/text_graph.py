@@ -43,15 +43,21 @@ class TextGraph:
 def write_text_graph(model_folder: Path, path: Path, *, precision: str, max_tokens: int, pad_id: int) -> TextGraph:
     """Export the encoder in `model_folder` to `path`: input_ids, attention_mask int64 [B, T] to vector float32 [B, D].
 
-    Raises ValueError when the network is too large for one file, cannot read `max_tokens` tokens, or differs from torch
-    by more than `PARITY_LIMIT`.
+    Raises ValueError when the weights cannot be loaded, and when the network is too large for one file, cannot read
+    `max_tokens` tokens, or differs from torch by more than `PARITY_LIMIT`.
     """
     from transformers import AutoModel  # here, because a kept export needs no seconds of import
 
-    with _quiet():
-        network = AutoModel.from_pretrained(
-            model_folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=True
-        )
+    try:
+        with _quiet():
+            network = AutoModel.from_pretrained(
+                model_folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=True
+            )
+    except Exception as error:  # damaged weights, an unknown architecture, other shapes: each raises its own class
+        raise ValueError(
+            f"text.model: found weights in {model_folder} that cannot be loaded ({type(error).__name__}: {error}), "
+            "expected the config.json and whole *.safetensors of one encoder; fetch or save them again"
+        ) from error
     encoder = _PooledEncoder(network).eval()
     half = precision == "fp16"
     size = sum(p.numel() for p in encoder.parameters()) * (2 if half else 4)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from forewarn.text import TextConfig
@@ -19,6 +20,8 @@ MINILM_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 # Of model.safetensors in the original repository.
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
+# Any one of them is enough to build the tokenizer from; none of them, and transformers makes one that knows no word.
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 _MODEL_FILES = (".json", ".txt", ".model", ".safetensors")
 
 
@@ -35,8 +38,8 @@ class TextSource:
 def find_text_source(cfg: TextConfig) -> TextSource:
     """Find the weights that `cfg` names, fetching them from the hub if need be.
 
-    Raises ValueError when they are missing, cannot be fetched, are not safetensors or, for the embedded MiniLM, are not
-    the original's.
+    Raises ValueError when they are missing, come without a tokenizer, cannot be fetched, are not safetensors or, for
+    the embedded MiniLM, are not the original's.
     """
     minilm = cfg.source == "minilm"
     model = cfg.model or ""
@@ -48,6 +51,11 @@ def find_text_source(cfg: TextConfig) -> TextSource:
         raise ValueError(
             f"text.model: found {', '.join(files) or 'no model files'} in {folder}, expected config.json and "
             "*.safetensors; save the model with save_pretrained(safe_serialization=True)"
+        )
+    if not any(fnmatch(name, pattern) for name in files for pattern in _TOKENIZERS):
+        raise ValueError(
+            f"text.model: found {', '.join(files)} in {folder}, expected a tokenizer beside them "
+            f"({', '.join(_TOKENIZERS)}); save it with tokenizer.save_pretrained"
         )
     weights = shards[0] if len(shards) == 1 else hashlib.sha256("".join(shards).encode()).hexdigest()
     if minilm and weights != MINILM_SHA256:

@@ -62,8 +62,9 @@ def test_source_and_id_identify_an_event(tmp_path: Path) -> None:
         ({"type": None}, "type"),
         ({"data": [1]}, "data"),
         ({"data_base64": "AAAA"}, "data_base64"),
-        ({"subject": None}, "customer_id"),
-        ({"time": "noon"}, "occurred_at"),
+        ({"subject": None}, "subject"),
+        ({"time": "noon"}, "time"),
+        ({"time": None}, "time"),
     ],
 )
 def test_what_is_no_usable_cloudevent_is_named(tmp_path: Path, change: dict[str, Any], field: str) -> None:

@@ -8,19 +8,28 @@ from pathlib import Path
 
 import pytest
 
-from forewarn.events import DataConfig, InputsConfig, given_splits, open_histories, read_events
+from forewarn.events import DataConfig, InputsConfig, given_splits, open_histories, read_events, readers
 
 
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        (DataConfig(reader="xml"), r"data.reader: found 'xml', expected one of table, cloudevents"),
+        (
+            DataConfig(reader="xml"),
+            r"data.reader: found 'xml', expected one of cloudevents, helpdesk, simulator, table",
+        ),
         (DataConfig(clock="sundial"), r"data.clock: found 'sundial'"),
         (DataConfig(errors="ignore"), r"data.errors: found 'ignore', expected one of strict, lenient"),
         (DataConfig(inputs=InputsConfig(numeric="age")), r"data.inputs.numeric: found 'age'"),
         (DataConfig(), r"data.events: found nothing"),
         (DataConfig(events="nowhere/*.csv"), r"data.events: found no file nowhere/\*.csv"),
+        (DataConfig(reader="files"), r"data.reader: found 'files', expected one of cloudevents"),
         (DataConfig(reader="simulator", options={"planets": 3}), r"data.options.planets: found an unknown option"),
+        (DataConfig(events="x.csv", options={"delimitr": ";"}), r"data.options.delimitr: .* did you mean delimiter\?"),
+        (DataConfig(reader="cloudevents", options={"encodng": "x"}), r"data.options.encodng: .* did you mean encoding"),
+        (DataConfig(reader="uss", options={"datset": "sgd"}), r"data.options.datset: .* did you mean dataset"),
+        (DataConfig(reader="helpdesk", options={"missing": []}), r"expected one of none for the reader helpdesk"),
+        (DataConfig(reader="uci_servicenow", options={"x": 1}), r"expected one of none for the reader uci_servicenow"),
         (DataConfig(reader="simulator", options={"customers": "many"}), r"data.options.customers: found 'many'"),
         (DataConfig(reader="simulator", options={"customers": 0}), r"data.options.customers: found 0"),
     ],
@@ -28,6 +37,30 @@ from forewarn.events import DataConfig, InputsConfig, given_splits, open_histori
 def test_a_setting_that_cannot_be_used_is_named(cfg: DataConfig, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         list(read_events(cfg))
+
+
+@pytest.mark.parametrize("delimiter", ["||", "", 5, '"'])
+def test_a_delimiter_is_one_character(tmp_path: Path, delimiter: object) -> None:
+    (tmp_path / "events.csv").write_text("customer_id,type,occurred_at\nada,x,2026-01-01\n")
+    cfg = DataConfig(events=str(tmp_path / "events.csv"), options={"delimiter": delimiter})
+    with pytest.raises(ValueError, match=r"data.options.delimiter: found .*, expected one character"):
+        list(read_events(cfg))
+
+
+@pytest.mark.parametrize("encoding", ["utf-99", "base64"])
+def test_an_encoding_that_does_not_exist_is_named(tmp_path: Path, encoding: str) -> None:
+    for name in ("events.csv", "events.jsonl"):
+        (tmp_path / name).write_text("customer_id,type,occurred_at\n")
+        cfg = DataConfig(events=str(tmp_path / name), options={"encoding": encoding})
+        with pytest.raises(ValueError, match=f"data.options.encoding: found '{encoding}', expected an encoding"):
+            list(read_events(cfg))
+
+
+def test_a_new_reader_is_one_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pigeon.py").write_text("OPTIONS = ()\ndef read(paths, cfg, quarantine):\n    return iter(['coo'])\n")
+    (tmp_path / "events.csv").touch()
+    monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
+    assert list(read_events(DataConfig(reader="pigeon", events=str(tmp_path / "events.csv")))) == ["coo"]
 
 
 def test_a_missing_public_file_says_where_it_is_published_and_where_to_put_it(tmp_path: Path) -> None:

@@ -71,6 +71,11 @@ def test_duplicates_and_late_rows_are_counted(tmp_path: Path) -> None:
     assert store.counts == {"events": 3, "histories": 1, "duplicates": 1, "out_of_order": 2, "quarantined": 0}
 
 
+def test_an_id_given_to_two_customers_is_an_event_of_each(tmp_path: Path) -> None:
+    store = build_histories([event(1, "ada"), event(1, "bob"), event(1, "bob")], tmp_path / "store")
+    assert (store.counts["events"], store.counts["histories"], store.counts["duplicates"]) == (2, 2, 1)
+
+
 @pytest.mark.parametrize(
     ("by", "expected"), [("case_id", {"k1", "k2"}), ("household", {"12"}), ("type", {"usage.session"})]
 )

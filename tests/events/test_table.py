@@ -102,6 +102,37 @@ class TestTypes:
         event = read(table(tmp_path, "customer_id,type,occurred_at,case_id,text", "0042,7,2026-01-01,1,2026"))[0]
         assert (event.customer_id, event.type, event.case_id, event.text) == ("0042", "7", "1", "2026")
 
+    def test_truth_values_are_one_category_in_every_format(self, tmp_path: Path) -> None:
+        csv = table(tmp_path, f"{HEAD},vip,note", "ada,x,2026-01-01,True,TRUE", "ada,x,2026-01-02,FALSE,no")
+        jsonl = table(
+            tmp_path,
+            '{"customer_id": "ada", "type": "x", "occurred_at": "2026-01-01", "vip": true, "note": "TRUE"}',
+            '{"customer_id": "ada", "type": "x", "occurred_at": "2026-01-02", "vip": false, "note": "no"}',
+            name="e.jsonl",
+        )
+        for inputs in (InputsConfig(), InputsConfig(categorical=["vip"])):
+            for path in (csv, jsonl):
+                found = [e.attributes for e in read(path, inputs=inputs)]
+                assert found == [{"vip": "true", "note": "TRUE"}, {"vip": "false", "note": "no"}]
+
+    def test_long_codes_stay_apart_in_every_format(self, tmp_path: Path) -> None:
+        codes = [1234567, 1234568, 202600000000000001, 202600000000000002]
+        rows = [{"customer_id": "ada", "type": "x", "occurred_at": f"2026-01-0{i + 1}", "n": i} for i in range(4)]
+        frame = pl.DataFrame([row | {"code": code} for row, code in zip(rows, codes, strict=True)])
+        frame.write_csv(tmp_path / "t.csv")
+        frame.write_parquet(tmp_path / "t.parquet")
+        frame.write_ndjson(tmp_path / "t.jsonl")
+        for name in ("t.csv", "t.parquet", "t.jsonl"):
+            events = read(tmp_path / name, inputs=InputsConfig(categorical=["code"]))
+            assert [e.attributes["code"] for e in events] == [str(code) for code in codes]
+
+    def test_a_missing_code_is_missing_also_where_parquet_holds_floats(self, tmp_path: Path) -> None:
+        moment = datetime(2026, 3, 1, 9)
+        frame = pl.DataFrame({"customer_id": "a", "type": "x", "occurred_at": moment, "code": [7.0, float("nan")]})
+        frame.write_parquet(tmp_path / "t.parquet")
+        events = read(tmp_path / "t.parquet", inputs=InputsConfig(categorical=["code"]))
+        assert [e.attributes for e in events] == [{"code": "7"}, {}]
+
     def test_parquet_keeps_its_types(self, tmp_path: Path) -> None:
         frame = pl.DataFrame({"customer_id": [7], "type": ["x"], "amount": [3], "vip": [True], "tags": [["b", "a"]]})
         moment = pl.Series("occurred_at", [datetime(2026, 3, 1, 9)]).cast(pl.Datetime("ns"))
@@ -153,6 +184,34 @@ class TestColumns:
         ada = next(history for history in store if history.history_id == "ada")
         assert [e.type for e in ada.events] == ["a", "b", "c"]
         assert [(b.occurred_at - a.occurred_at).total_seconds() for a, b in pairwise(ada.events)] == [1, 1]
+
+
+class TestKeys:
+    @pytest.mark.parametrize("keys", [["007", "7"], ["202600000000000001", "202600000000000002"], ["1e3", "1000"]])
+    def test_an_attribute_that_makes_histories_is_text(self, tmp_path: Path, keys: list[str]) -> None:
+        path = table(tmp_path, f"{HEAD},house", *(f"ada,x,2026-01-01,{key}" for key in keys))
+        store = open_histories(DataConfig(events=str(path), by="house"), tmp_path / "store")
+        assert {history.history_id for history in store} == set(keys)
+
+    def test_long_numbers_make_the_same_histories_in_json_and_parquet(self, tmp_path: Path) -> None:
+        keys = [202600000000000001, 202600000000000002, 7]
+        frame = pl.DataFrame({"customer_id": "ada", "type": "x", "occurred_at": "2026-01-01", "house": keys})
+        frame.write_parquet(tmp_path / "t.parquet")
+        frame.write_ndjson(tmp_path / "t.jsonl")
+        for name in ("t.parquet", "t.jsonl"):
+            store = open_histories(DataConfig(events=str(tmp_path / name), by="house"), tmp_path / "store")
+            assert {history.history_id for history in store} == {str(key) for key in keys}
+
+    @pytest.mark.parametrize("by", ["case_id", "house"])
+    def test_a_row_without_the_key_is_named_by_file_and_line(self, tmp_path: Path, by: str) -> None:
+        path = table(tmp_path, f"{HEAD},{by}", "ada,x,2026-01-01,1", "bob,y,2026-01-01,")
+        cfg = DataConfig(events=str(path), by=by)
+        with pytest.raises(EventError, match=rf"events.csv:3: {by}: found nothing, expected a value in every event"):
+            open_histories(cfg, tmp_path / "store")
+        cfg.errors = "lenient"
+        assert open_histories(cfg, tmp_path / "store").counts["quarantined"] == 1
+        (aside,) = [json.loads(line) for line in (tmp_path / "store.quarantine.jsonl").read_text().splitlines()]
+        assert (aside["file"], aside["line"], aside["row"]["customer_id"]) == (str(path), 3, "bob")
 
 
 class TestBadRows:
@@ -238,6 +297,24 @@ class TestUnusableFiles:
         with pytest.raises(ValueError, match=message) as caught:
             read(tmp_path / name)
         assert name in str(caught.value)
+
+    def test_a_table_without_a_needed_column_is_told_with_its_columns(self, tmp_path: Path) -> None:
+        semicolons = table(tmp_path, HEAD.replace(",", ";"), "ada;x;2026-01-01")
+        with pytest.raises(ValueError, match=r"no column 'customer_id'.* customer_id;type;occurred_at; .*delimiter="):
+            read(semicolons)
+        nameless = table(tmp_path, "customer_id,kind,occurred_at", "ada,x,2026-01-01")
+        with pytest.raises(ValueError, match=r"events.csv: found no column 'type', .* kind, .* data.columns.type=NAME"):
+            read(nameless)
+
+    def test_a_damaged_page_of_a_parquet_file_is_named(self, tmp_path: Path) -> None:
+        rows = {"customer_id": [f"c{i}" for i in range(9_000)], "type": "x", "occurred_at": datetime(2026, 1, 1)}
+        path = tmp_path / "e.parquet"
+        pl.DataFrame(rows).write_parquet(path)
+        damaged = bytearray(path.read_bytes())
+        damaged[4:2_000] = bytes(1_996)
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"e.parquet: found a damaged Parquet file after row 0"):
+            read(path)
 
 
 class TestIds:

@@ -137,11 +137,35 @@ def test_grouped_query_attention_is_a_setting() -> None:
 
 @pytest.mark.parametrize(
     ("settings_", "field"),
-    [({"width": 30, "heads": 4}, "model.width"), ({"heads": 4, "kv_heads": 3}, "model.kv_heads")],
+    [
+        ({"width": 30, "heads": 4}, "model.width"),
+        ({"heads": 4, "kv_heads": 3}, "model.kv_heads"),
+        ({"heads": 0}, "model.heads: found 0, expected at least 1"),
+        ({"kv_heads": 0}, "model.kv_heads: found 0"),
+        ({"layers": 0}, "model.layers: found 0"),
+        ({"width": -8}, "model.width: found -8"),
+        ({"numeric_frequencies": 0}, "model.numeric_frequencies: found 0"),
+        ({"dropout": 1.5}, "model.dropout: found 1.5"),
+        ({"rotary_base": 0.0}, "model.rotary_base: found 0.0"),
+    ],
 )
-def test_impossible_sizes_are_refused_by_name(settings_: dict[str, int], field: str) -> None:
+def test_impossible_sizes_are_refused_by_name(settings_: dict[str, float], field: str) -> None:
     with pytest.raises(ValueError, match=field):
-        ModelConfig(**settings_)
+        ModelConfig(**settings_)  # type: ignore[arg-type]
+
+
+def test_no_text_is_a_vector_of_its_own_that_is_learned() -> None:
+    """An event without text is neither an event whose text has a zero vector nor one that is left out of the sum."""
+    network, batch = model().model, inputs(1, 4)
+    text = network.embedder.text
+    assert text is not None
+    batch["text_index"] = torch.tensor([[0, 1, 0, 2]])
+    batch["text_vectors"][0] = 0.0
+    embedded = text(batch["text_index"], batch["text_vectors"])
+    assert (embedded[0, 0] - embedded[0, 1]).norm() > 0.01
+    assert embedded[0, 0].norm() > 0.01
+    network(**batch)["days"].square().sum().backward()
+    assert text.no_text.grad is not None and text.no_text.grad.norm() > 0
 
 
 def test_the_named_sizes_are_what_their_files_say() -> None:

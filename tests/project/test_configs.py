@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,15 @@ def test_every_target_is_a_valid_spec_of_its_own_name(name: str) -> None:
     assert spec.name == name
     assert spec.description
     assert TargetSpec.from_yaml(spec.to_yaml()).hash == spec.hash
+
+
+@pytest.mark.parametrize("root", ["train", "bench"])
+def test_help_lists_the_groups_of_the_program_with_all_their_options_and_no_others(root: str) -> None:
+    importlib.import_module(MODULES[root])
+    with initialize_config_dir(str(CONF), version_base=None):
+        shown = compose(root, return_hydra_config=True).hydra.help.template.split("== Groups ==")[1].split("==")[0]
+    listed = {group: set(names.split(", ")) for group, names in re.findall(r"^ *(\w+): (.+)$", shown, re.MULTILINE)}
+    assert listed == {group: set(GROUPS[group]) for group in groups_of(root) if group in GROUPS}
 
 
 @pytest.mark.parametrize("root", ROOTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,24 +49,44 @@ def test_variables_reach_the_command(arguments: list[str], command: str, reposit
     assert command in planned.stdout
 
 
-def test_setup_without_a_usable_python_says_what_to_do(repository: Path, tmp_path: Path) -> None:
+def setup_with(repository: Path, folder: Path, python3: str | None = None) -> subprocess.CompletedProcess[str]:
+    """`make setup` in a folder of its own, with no Python to be found but a `python3` of this script."""
     for name in ("Makefile", "pyproject.toml"):
-        (tmp_path / name).write_text((repository / name).read_text())
-    (tmp_path / "constraints").mkdir()
-    (tmp_path / "constraints" / "cpu.txt").touch()
-    empty_path = tmp_path / "bin"
-    empty_path.mkdir()
+        (folder / name).write_text((repository / name).read_text())
+    (folder / "constraints").mkdir()
+    (folder / "constraints" / "cpu.txt").touch()
+    path = folder / "bin"
+    path.mkdir()
     for tool in ("bash", "touch", "sed", "awk"):
-        (empty_path / tool).symlink_to(f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}")
-    ran = subprocess.run(
+        (path / tool).symlink_to(f"/bin/{tool}" if Path(f"/bin/{tool}").exists() else f"/usr/bin/{tool}")
+    if python3 is not None:
+        (path / "python3").write_text(python3)
+        (path / "python3").chmod(0o755)
+    return subprocess.run(
         ["/usr/bin/make", "setup"],
-        cwd=tmp_path,
-        env={"PATH": str(empty_path)},
+        cwd=folder,
+        env={"PATH": str(path)},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def test_setup_without_a_usable_python_says_what_to_do(repository: Path, tmp_path: Path) -> None:
+    ran = setup_with(repository, tmp_path)
     assert ran.returncode != 0
-    assert "found no Python >= 3.11" in ran.stderr
+    assert "found no Python 3.11 or 3.12" in ran.stderr
     assert "make setup PYTHON=" in ran.stderr
+
+
+@pytest.mark.parametrize(("version", "taken"), [("3, 10, 9", False), ("3, 12, 1", True), ("3, 13, 0", False)])
+def test_setup_takes_the_versions_that_packages_are_pinned_for(
+    repository: Path, tmp_path: Path, version: str, taken: bool
+) -> None:
+    """A Python that says it is another one, and that makes no environment."""
+    pretend = f"import sys; sys.version_info = ({version}); exec(sys.argv[1])"
+    python3 = f'#!/bin/bash\n[ "$1" = -c ] && exec {sys.executable} -c "{pretend}" "$2"\n[ "$1" = -V ]\n'
+    ran = setup_with(repository, tmp_path, python3)
+    assert ran.returncode != 0
+    assert ("into .venv" in ran.stdout, "found no Python" in ran.stderr) == (taken, not taken)

@@ -84,6 +84,20 @@ def test_collate_pads_on_the_right_and_keeps_each_text_with_its_event(sizes: lis
                 assert batch["text_index"][row, t] == 0
 
 
+@given(st.integers(1, 40), st.integers(0, 20), st.data())
+@settings(max_examples=40, deadline=None)
+def test_a_part_of_a_history_keeps_its_own_texts_and_no_others(length: int, texts: int, data: st.DataObject) -> None:
+    whole = encoded(length, texts)
+    start = data.draw(st.integers(0, length - 1))
+    part = whole.take(slice(start, data.draw(st.integers(start + 1, length))))
+    assert len(part.text_vectors) == len(set(part.text_index.tolist()) - {0})
+    for t, index in enumerate(part.text_index.tolist()):
+        before = whole.text_index[start + t]
+        assert (index > 0) == (before > 0)
+        if index:
+            np.testing.assert_array_equal(part.text_vectors[index - 1], whole.text_vectors[before - 1])
+
+
 def rows(n: int) -> list[tuple[str, dict[str, np.ndarray]]]:
     rng = np.random.default_rng(5)
     made = []

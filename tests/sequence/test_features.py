@@ -121,6 +121,16 @@ def test_unseen_categories_are_unknown_absent_ones_missing_and_numbers_match_the
     assert vocabulary.decode([0, 1, 3]) == ["<unknown>", "<missing>", "billing"]
 
 
+def test_long_numeric_codes_are_categories_of_their_own() -> None:
+    codes = [1_234_567.0, 1_234_568.0, float(2**53), 0.1]
+    events = [event(i, START, attributes={"code": code}) for i, code in enumerate(codes)]
+    inputs = InputsConfig(categorical=["code"])
+    history = make_history("h", events)
+    featurizer = Featurizer.fit([history], inputs, SequenceConfig(min_count=1), exclude=set(), text_width=0)
+    assert set(featurizer.vocabularies["code"].values) == {"1234567", "1234568", "9007199254740992", "0.1"}
+    assert len(set(featurizer.encode([history])[0].categorical[:, 1].tolist())) == 4
+
+
 @given(st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=200), st.floats(allow_nan=False, allow_infinity=False))
 def test_quantile_maps_are_monotone_and_bounded(values: list[float], probe: float) -> None:
     mapping = QuantileMap.fit(np.array(values), 64)
@@ -153,6 +163,20 @@ def test_a_listed_field_must_exist_and_must_not_be_evidence() -> None:
             Featurizer.fit(
                 [history], InputsConfig(categorical=[name]), SequenceConfig(), exclude=excluded, text_width=0
             )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (InputsConfig(numeric=["queue"]), r"data.inputs.numeric: found 'queue', which is text"),
+        (InputsConfig(numeric=["type"]), r"data.inputs.numeric: found 'type', which is text"),
+        (InputsConfig(categorical=["amount"], numeric=["amount"]), r"found 'amount' in the other list too"),
+    ],
+)
+def test_a_numeric_field_must_hold_numbers_and_be_in_one_list(inputs: InputsConfig, message: str) -> None:
+    history = make_history("h", [event(1, START, attributes={"queue": "a", "amount": 1.0})])
+    with pytest.raises(ValueError, match=message):
+        Featurizer.fit([history], inputs, SequenceConfig(), exclude=set(), text_width=0)
 
 
 def test_a_new_attribute_and_a_new_category_are_accepted() -> None:

@@ -108,6 +108,31 @@ def test_a_target_that_is_nowhere_is_told_with_the_nearest_name(tmp_path: Path) 
         TargetSpec.load(tmp_path / "mine.yaml")
 
 
+def test_a_shipped_target_is_found_by_name_wherever_a_program_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert TargetSpec.load("escalation").name == "escalation"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"horizons": ["1h", "ever"]}, "task escalation: found 1h in clock time, expected counts such as '3 events'"),
+        ({"horizons": ["ever"], "lead": "15m"}, "found the lead in clock time"),
+        ({"horizons": ["3 events"], "cooldown": {"for": "7d"}}, "found cooldown.for in clock time"),
+    ],
+)
+def test_durations_are_refused_where_the_data_has_no_clock(change: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        spec(HAZARD | change).check_clockless()
+
+
+@pytest.mark.parametrize("change", [{"horizons": ["ever"]}, {"horizons": ["1 event"], "cooldown": {"for": "ever"}}])
+def test_counts_and_ever_need_no_clock(change: dict[str, Any]) -> None:
+    assert spec(HAZARD | change, {"name": "next", "kind": "next_event"}).check_clockless()
+
+
 def test_text_that_is_not_yaml_is_told_with_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("name: [unclosed")

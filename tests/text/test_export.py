@@ -181,6 +181,33 @@ def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
         export_text_encoder(local(tmp_path, tmp_path / "cache"))
 
 
+def test_a_folder_without_a_tokenizer_is_refused(tiny: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(tiny / name, tmp_path)
+    with pytest.raises(ValueError, match=r"text\.model: found config\.json, .* expected a tokenizer .*tokenizer\.json"):
+        export_text_encoder(local(tmp_path, tmp_path / "cache"))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("model.safetensors", "weights in .* cannot be loaded"), ("tokenizer.json", "a tokenizer in")]
+)
+def test_a_damaged_file_of_a_model_is_a_users_error(name: str, told: str, tiny: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny, tmp_path / "model")
+    whole = (tmp_path / "model" / name).read_bytes()
+    (tmp_path / "model" / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=rf"text\.model: found {told}"):
+        export_text_encoder(local(tmp_path / "model", tmp_path / "cache"))
+    assert not list((tmp_path / "cache" / "exports").iterdir())
+
+
+def test_the_same_files_under_another_name_are_exported_under_that_name(tiny: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(tiny, tmp_path / name)
+        folder = export_text_encoder(local(tmp_path / name, tmp_path / "cache"))
+        assert folder is not None
+        assert json.loads((folder / "text.json").read_text())["source"] == name
+
+
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"text\.model: found no folder .*nowhere"):
         export_text_encoder(local(tmp_path / "nowhere", tmp_path))

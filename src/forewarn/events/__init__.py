@@ -7,7 +7,7 @@ from forewarn.events.event import CATEGORICAL_FIELDS, CORE_FIELDS, Event, EventE
 from forewarn.events.histories import HistoryStore, build_histories
 from forewarn.events.history import History, make_history
 from forewarn.events.quarantine import Quarantine
-from forewarn.events.record import event_from_record, parse_time, record_from_event
+from forewarn.events.record import as_text, event_from_record, parse_time, record_from_event
 from forewarn.events.sources import given_splits, open_histories, read_events
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "HistoryStore",
     "InputsConfig",
     "Quarantine",
+    "as_text",
     "build_histories",
     "event_from_record",
     "given_splits",

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import glob
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-READERS = ("table", "cloudevents", "uci_servicenow", "helpdesk", "uss", "simulator")
 CLOCKS = ("time", "none")
 ERRORS = ("strict", "lenient")
 
@@ -32,7 +32,7 @@ class InputsConfig:
 class DataConfig:
     """One data set: its files, its reader, its sequence key and its inputs."""
 
-    reader: str = "table"  # one of READERS
+    reader: str = "table"  # a module of events/readers that has read()
     events: Any = None  # path, glob, or list of either; relative to root
     root: str = "."  # folder that relative paths start from
     splits: str | None = None  # table with customer_id (or history_id) and split, or "official"
@@ -50,7 +50,6 @@ class DataConfig:
 
     def check(self) -> DataConfig:
         """Return self; raises ValueError naming the first setting that cannot be used."""
-        _one_of("reader", self.reader, READERS)
         _one_of("clock", self.clock, CLOCKS)
         _one_of("errors", self.errors, ERRORS)
         for name in ("categorical", "numeric"):
@@ -72,6 +71,17 @@ class DataConfig:
                 f"set data.options.{name}"
             )
         return value
+
+    def check_options(self, known: tuple[str, ...]) -> None:
+        """Raises ValueError for an option that the reader does not know, with the nearest that it knows."""
+        for name in self.options:
+            if name not in known:
+                close = get_close_matches(str(name), known, n=1)
+                fix = f"did you mean {close[0]}?" if close else "take it out"
+                raise ValueError(
+                    f"data.options.{name}: found an unknown option, expected one of "
+                    f"{', '.join(known) or 'none'} for the reader {self.reader}; {fix}"
+                )
 
     def event_files(self) -> list[Path]:
         """The files to read, globs expanded and sorted; raises ValueError saying what is missing and where it goes."""

@@ -25,9 +25,10 @@ import msgspec
 import numpy as np
 
 from forewarn.events.buckets import HashBuckets
-from forewarn.events.event import Event, EventError
+from forewarn.events.event import Event
 from forewarn.events.history import History, make_history
 from forewarn.events.quarantine import Quarantine
+from forewarn.events.record import as_text, keyless
 
 _FORMAT = 1
 _RECORDS, _OFFSETS, _META = "histories.msgpack", "offsets.npy", "store.json"
@@ -36,8 +37,9 @@ _RECORDS, _OFFSETS, _META = "histories.msgpack", "offsets.npy", "store.json"
 class HistoryStore:
     """The histories of one data set in a folder; iterates in a fixed order, keeps none in memory.
 
-    ``counts``: events kept, histories, duplicates dropped, out_of_order (events that became visible before the event
-    given ahead of them), quarantined. ``fingerprint``: SHA-256 of the content. ``by``: the field that makes a history.
+    ``counts``: events kept, histories, duplicates dropped (found within a history only), out_of_order (events that
+    became visible before the event given ahead of them), quarantined. ``fingerprint``: SHA-256 of the content. ``by``:
+    the field that makes a history.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -93,7 +95,7 @@ def build_histories(
         for event in events:
             key = _history_key(event, by)
             if key is None:
-                quarantine.reject(_keyless(event, by), event)
+                quarantine.reject(keyless(by, f"event {event.event_id} of {event.source}"), event)
             else:
                 grouped.add(key, event)
         _write(grouped, building, by, quarantine)
@@ -142,16 +144,4 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 def _history_key(event: Event, by: str) -> str | None:
     value = event.value(by)
-    if isinstance(value, float):
-        return f"{value:.15g}"
-    return value if isinstance(value, str) else None
-
-
-def _keyless(event: Event, by: str) -> EventError:
-    return EventError(
-        by,
-        None,
-        "a value in every event, because data.by makes it the key of a history",
-        f"fill {by}, or choose another field in data.by",
-        f"event {event.event_id} of {event.source}",
-    )
+    return as_text(value) if isinstance(value, str | float) else None

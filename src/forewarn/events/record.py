@@ -20,15 +20,20 @@ _CORE = frozenset(CORE_FIELDS)
 _STRING_FIELDS = tuple(name for name in CORE_FIELDS if not name.endswith("_at"))
 # Seconds since 1970 for the year 2286; anything above is milliseconds or finer and would land in the far future.
 _LARGEST_EPOCH = 1e10
+# Up to here a float holds every whole number; what is larger can only be a code, and neighbours must not become one.
+_LARGEST_WHOLE = 2**53
 
 
-def event_from_record(record: Mapping[str, Any], *, source: str, where: str, default_id: str | None = None) -> Event:
+def event_from_record(
+    record: Mapping[str, Any], *, source: str, where: str, default_id: str | None = None, by: str | None = None
+) -> Event:
     """Validate one flat record and return its event.
 
     Envelope fields are taken by name (``source`` of the record wins over the argument); every other key becomes an
-    attribute: bool -> "true"/"false", number -> float, time -> epoch seconds, mapping -> dotted names, list -> its
-    sorted members joined by "|"; None, "" and NaN are dropped. A mapping under ``attributes`` adds its members without
-    a prefix, so an encoded event is a valid record. Times without a zone are UTC. ``where`` names the origin in errors.
+    attribute: bool -> "true"/"false", number -> float (text where it is a whole number beyond a float's), time -> epoch
+    seconds, mapping -> dotted names, list -> its sorted members joined by "|"; None, "" and NaN are dropped. A mapping
+    under ``attributes`` adds its members without a prefix, so an encoded event is a valid record. Times without a zone
+    are UTC. ``where`` names the origin in errors, ``by`` the field that makes a history and so must have a value.
 
     Raises EventError for a missing or unusable field.
     """
@@ -67,7 +72,10 @@ def event_from_record(record: Mapping[str, Any], *, source: str, where: str, def
     ingested_at = core.get("ingested_at")
     core["occurred_at"] = occurred_at
     core["ingested_at"] = occurred_at if ingested_at is None else parse_time(ingested_at, "ingested_at", where)
-    return Event(attributes=attributes, **core)
+    event = Event(attributes=attributes, **core)
+    if by is not None and event.value(by) is None:
+        raise keyless(by, where)
+    return event
 
 
 def record_from_event(event: Event) -> dict[str, Any]:
@@ -106,6 +114,26 @@ def parse_time(value: object, field: str, where: str) -> datetime:
     )
 
 
+def as_text(value: object) -> str:
+    """What a value says as text, the same from every format: 7, 7.0 -> "7"; True -> "true"; text as it is."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) <= _LARGEST_WHOLE else f"{value:.15g}"
+    return str(value)
+
+
+def keyless(by: str, where: str) -> EventError:
+    """The error of an event without the field that makes a history."""
+    return EventError(
+        by,
+        None,
+        "a value in every event, because data.by makes it the key of a history",
+        f"fill {by}, or choose another field in data.by",
+        where,
+    )
+
+
 def _add_attribute(attributes: dict[str, str | float], name: str, value: Any, where: str) -> None:
     """Add one value that is neither plain text nor a finite float, taking mappings apart."""
     if isinstance(value, Mapping):
@@ -136,14 +164,14 @@ def _scalar(value: Any, name: str, where: str) -> str | float | None:
         except OverflowError:
             number = float("inf")
         if isfinite(number):
-            return number
+            return str(value) if isinstance(value, int) and abs(value) > _LARGEST_WHOLE else number
         if number != number:
             return None
     elif isinstance(value, datetime | date):
         return parse_time(value, name, where).timestamp()
     elif isinstance(value, list | tuple | set | frozenset):
         members = [_scalar(member, name, where) for member in value]
-        return "|".join(sorted(_label(member) for member in members if member is not None)) or None
+        return "|".join(sorted(as_text(member) for member in members if member is not None)) or None
     raise EventError(
         name,
         value,
@@ -151,10 +179,6 @@ def _scalar(value: Any, name: str, where: str) -> str | float | None:
         "drop the attribute or write it as one of these",
         where,
     )
-
-
-def _label(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _as_string(name: str, value: object, where: str) -> str | None:

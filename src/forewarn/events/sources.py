@@ -19,7 +19,7 @@ _SPLITS = {"train": "train", "valid": "valid", "validation": "valid", "val": "va
 def read_events(cfg: DataConfig, quarantine: Quarantine | None = None) -> Iterator[Event]:
     """The events of a data set in source order; raises ValueError for a setting or a file that cannot be used."""
     cfg.check()
-    return reader(cfg.reader).read(_files(cfg), cfg, quarantine or Quarantine())
+    return reader(cfg).read(_files(cfg), cfg, quarantine or Quarantine())
 
 
 def open_histories(cfg: DataConfig, folder: Path, *, progress: bool = False) -> HistoryStore:
@@ -44,7 +44,7 @@ def given_splits(cfg: DataConfig) -> dict[str, str] | None:
     if cfg.splits is None:
         return None
     if cfg.splits == "official":
-        official = getattr(reader(cfg.reader), "official_splits", None)
+        official = getattr(reader(cfg), "official_splits", None)
         if official is None:
             raise ValueError(
                 f"data.splits: found official, expected a file: the reader {cfg.reader} knows no published split; "

@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 
 from forewarn.events.event import CORE_FIELDS, Event
-from forewarn.events.record import record_from_event
+from forewarn.events.record import as_text, record_from_event
 
 _PART_EVENTS = 100_000
 
@@ -85,5 +85,5 @@ def _frame(events: list[Event]) -> pl.DataFrame:
 
 def _column(values: list[str | float | None]) -> pl.Series:
     if any(isinstance(value, str) for value in values):
-        return pl.Series([f"{value:.15g}" if isinstance(value, float) else value for value in values], dtype=pl.String)
+        return pl.Series([value if value is None else as_text(value) for value in values], dtype=pl.String)
     return pl.Series(values, dtype=pl.Float64)

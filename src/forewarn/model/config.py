@@ -23,6 +23,14 @@ class ModelConfig:
     rotary_base: float = 10_000.0  # longest rotary wavelength is about 2 pi * rotary_base positions
 
     def __post_init__(self) -> None:
+        for name in ("width", "layers", "heads", "kv_heads", "mlp_width", "numeric_width", "numeric_frequencies"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"model.{name}: found {getattr(self, name)}, expected at least 1; raise it")
+        for name in ("dropout", "field_dropout", "event_dropout"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"model.{name}: found {getattr(self, name)}, expected a share from 0 to below 1")
+        if self.rotary_base <= 1:
+            raise ValueError(f"model.rotary_base: found {self.rotary_base}, expected more than 1; use 10000")
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise ValueError(
                 f"model.width={self.width}, model.heads={self.heads}: expected an even head size; "

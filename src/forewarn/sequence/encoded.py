@@ -38,14 +38,17 @@ class EncodedHistory:
         return {name: getattr(self, name) for name in INPUT_COLUMNS}
 
     def take(self, events: slice | NDArray[np.int64]) -> EncodedHistory:
-        """The same history with only the chosen events; positions keep their values, only differences matter."""
+        """The same history with only the chosen events and their texts; positions keep their values."""
+        # A history of many windows would otherwise be stored with all its texts in each of them.
+        used, row = np.unique(np.append(np.int32(0), self.text_index[events]), return_inverse=True)
         return replace(
             self,
             event_ids=tuple(np.array(self.event_ids, dtype=object)[events]),
             categorical=self.categorical[events],
             numeric=self.numeric[events],
             position=self.position[events],
-            text_index=self.text_index[events],
+            text_index=row[1:].astype(np.int32),
+            text_vectors=self.text_vectors[used[1:] - 1],
         )
 
 

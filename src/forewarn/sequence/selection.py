@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.events import CATEGORICAL_FIELDS, History
-from forewarn.sequence.vocabulary import as_category
+from forewarn.events import CATEGORICAL_FIELDS, History, as_text
 
 # An automatically chosen category must repeat: a field with a new value on most events is an id, not a category.
 _LARGEST_DISTINCT_SHARE = 0.5
@@ -47,7 +46,7 @@ class FieldStatistics:
     def categories(self, name: str) -> Counter[str]:
         """Counts per category, numbers counted as categories too."""
         counts = Counter(self.counts.get(name, Counter()))
-        counts.update(as_category(value) or "" for value in self.numbers.get(name, ()))
+        counts.update(map(as_text, self.numbers.get(name, ())))
         return counts
 
     def values(self, name: str) -> NDArray[np.float64]:
@@ -65,19 +64,29 @@ def choose_fields(
 ) -> tuple[list[str], list[str]]:
     """The categorical and numeric input fields; "auto" takes every attribute that can carry information.
 
-    Raises ValueError where a listed field was never seen or is excluded (the evidence of the label never is an input).
+    Raises ValueError where a listed field was never seen, is excluded (the evidence of the label never is an input), is
+    in both lists, or is to be numeric without ever having been a number.
     """
-    for kind, listed in (("categorical", categorical), ("numeric", numeric)):
+    for kind, listed, other in (("categorical", categorical, numeric), ("numeric", numeric, categorical)):
         for name in listed if not isinstance(listed, str) else []:
             if name in exclude:
                 raise ValueError(
-                    f"data.inputs.{kind}: found {name!r}, expected no field that the target is defined by or excludes; "
-                    "take it off the list"
+                    f"data.inputs.{kind}: found {name!r}, expected no field that the target is defined by or excludes, "
+                    "nor the one that makes histories; take it off the list"
                 )
             if name not in CATEGORICAL_FIELDS and name not in statistics.attributes:
                 raise ValueError(
                     f"data.inputs.{kind}: found {name!r}, expected an attribute of the training events "
                     f"({', '.join(statistics.attributes)}); correct the name or take it off the list"
+                )
+            if not isinstance(other, str) and name in other:
+                raise ValueError(
+                    f"data.inputs.{kind}: found {name!r} in the other list too, expected each field in one; choose one"
+                )
+            if kind == "numeric" and name not in statistics.numbers:
+                raise ValueError(
+                    f"data.inputs.numeric: found {name!r}, which is text in the training events, expected a field that "
+                    "holds numbers; list it under data.inputs.categorical"
                 )
     if isinstance(categorical, str):
         listed_numeric = set() if isinstance(numeric, str) else set(numeric)

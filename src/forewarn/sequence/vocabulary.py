@@ -8,12 +8,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from forewarn.events import as_text
+
 UNKNOWN, MISSING, RESERVED = 0, 1, 2
-
-
-def as_category(value: str | float | None) -> str | None:
-    """The category of a value; numbers are written the shortest way, so 3, 3.0 and "3" are one category."""
-    return f"{value:g}" if isinstance(value, float) else value
 
 
 class Vocabulary:
@@ -38,7 +35,7 @@ class Vocabulary:
         tokens = [self._tokens.get(value, UNKNOWN) for value in values]
         if UNKNOWN in tokens:
             tokens = [
-                token or self._tokens.get(as_category(value), UNKNOWN)
+                token or self._tokens.get(as_text(value), UNKNOWN)  # so that 3, 3.0 and "3" are one category
                 for token, value in zip(tokens, values, strict=True)
             ]
         return np.array(tokens, dtype=np.int32)

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from forewarn.events import Event
+from forewarn.events import Event, as_text
 from forewarn.targets.section import Section, nearest, problem
 
 Evaluate = Callable[[Sequence[Event]], np.ndarray]
@@ -63,15 +63,6 @@ def compile_predicate(source: object, path: str) -> Predicate:
     section.close()
     evaluate = _compile_leaf(name, tests[0], value, section.at(tests[0]))
     return Predicate({"field": name, tests[0]: value}, frozenset([name]), evaluate)
-
-
-def as_text(value: object) -> str:
-    """The text of an attribute or YAML scalar; whole numbers lose their decimals and truth values are lower case."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
-    return str(value)
 
 
 def as_number(value: object) -> float | None:

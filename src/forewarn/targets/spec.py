@@ -27,12 +27,13 @@ from typing import Any
 import yaml
 
 from forewarn.events import History
-from forewarn.targets.horizon import EVER
+from forewarn.targets.horizon import EVER, FOREVER
 from forewarn.targets.predicate import Predicate, compile_predicate
 from forewarn.targets.section import Section, Words, nearest, problem
 from forewarn.targets.tasks import END, TIME_FIELDS, ClassificationTask, HazardTask, Task, expand_task, read_task
 
-FOLDER = Path("conf/targets")
+# Beside the configuration groups of the programs, wherever a program is started.
+FOLDER = Path(__file__).resolve().parents[3] / "conf" / "targets"
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,25 @@ class TargetSpec:
         if observed_until is not None:
             events = [event for event in events if event.ingested_at <= observed_until]
         return History(history.history_id, history.customer_id, events)
+
+    def check_clockless(self) -> TargetSpec:
+        """Return self; raises ValueError for a duration, which says nothing of data whose rows lie a second apart."""
+        for task in self.tasks:
+            if not isinstance(task, HazardTask):
+                continue
+            timed = [name for name in task.horizons.names if name != EVER and task.horizons.clock]
+            if task.horizons.lead and task.horizons.clock:
+                timed.append("the lead")
+            if task.rest is not None and task.rest < FOREVER:
+                timed.append("cooldown.for")
+            if timed:
+                raise problem(
+                    f"task {task.name}",
+                    Words(f"{timed[0]} in clock time"),
+                    "counts such as '3 events', or ever, as the data has no clock (data.clock=none)",
+                    "count in events, or give the data its times",
+                )
+        return self
 
     def evidence_fields(self) -> set[str]:
         """Fields that decide a label and therefore are never inputs, unless ``keep_inputs`` names them."""

@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from forewarn.events import as_text
 from forewarn.targets.horizon import EVER, FOREVER, SECOND, Horizons, parse_duration, parse_horizons
-from forewarn.targets.predicate import Predicate, as_number, as_text, compile_predicate
+from forewarn.targets.predicate import Predicate, as_number, compile_predicate
 from forewarn.targets.section import Section, Words, choice, problem
 
 END = "<end>"

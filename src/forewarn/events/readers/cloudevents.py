@@ -18,7 +18,9 @@ from forewarn.events.config import DataConfig
 from forewarn.events.event import CORE_FIELDS, Event, EventError
 from forewarn.events.quarantine import Quarantine
 from forewarn.events.readers.json_rows import json_rows
-from forewarn.events.record import event_from_record
+from forewarn.events.record import event_from_record, parse_time
+
+OPTIONS = ("encoding",)
 
 _ENVELOPE = {
     "id": "event_id",
@@ -40,7 +42,7 @@ def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iter
         for line, row in json_rows(path, cfg.option("encoding", "utf-8-sig"), quarantine):
             where = f"{path}:{line}"
             try:
-                yield event_from_record(cloudevent_record(row, where), source=cfg.source, where=where)
+                yield event_from_record(cloudevent_record(row, where), source=cfg.source, where=where, by=cfg.by)
             except EventError as error:
                 quarantine.reject(error, row)
 
@@ -68,4 +70,9 @@ def cloudevent_record(envelope: Mapping[str, Any], where: str) -> dict[str, Any]
         raise EventError("data", data, "a JSON object or text", "send the fields of the event as an object", where)
     for name, value in (data or {}).items():
         record[f"data.{name}" if record.get(name) is not None else name] = value
+    for name in ("subject", "time"):  # CloudEvents leaves them open, a history needs them
+        field = str(_ENVELOPE[name])
+        if record.get(field) in (None, ""):
+            raise EventError(name, None, f"the event's {field} in every CloudEvent", f"fill {name}", where)
+    record["occurred_at"] = parse_time(record["occurred_at"], "time", where)
     return record

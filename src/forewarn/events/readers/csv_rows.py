@@ -1,8 +1,9 @@
 """Rows of CSV files, each column typed once for the whole data set.
 
-A first streaming pass decides: a column whose every value parses as a number is numeric, any other is categorical. A
-cell is never typed on its own, because "007" among product codes must not turn into 7.0 in one row and stay text in the
-next. Configuration can force a column either way. The csv module reads, because it alone knows the line a row is on.
+A first streaming pass decides: a column whose every value parses as a number is numeric, one whose every value is true
+or false in any case holds truth values, any other is categorical. A cell is never typed on its own, because "007" among
+product codes must not turn into 7.0 in one row and stay text in the next. Configuration can force a column either way.
+The csv module reads, because it alone knows the line a row is on.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ class CsvDialect(NamedTuple):
     missing: frozenset[str] = frozenset()
 
 
+class ColumnTypes(NamedTuple):
+    """Names of the columns that hold numbers, and of those that hold truth values, in every row of every file."""
+
+    numbers: frozenset[str] = frozenset()
+    truths: frozenset[str] = frozenset()
+
+
 def csv_rows(path: Path, dialect: CsvDialect, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line, cells by column name) for every whole row; broken rows go to the quarantine.
 
@@ -49,31 +57,37 @@ def csv_rows(path: Path, dialect: CsvDialect, quarantine: Quarantine) -> Iterato
         quarantine.reject(EventError("row", found, expected, fix, f"{path}:{line}"), str(cells))
 
 
-def numeric_columns(paths: Sequence[Path], dialect: CsvDialect, text: Collection[str]) -> set[str]:
-    """Names of the columns whose every non-missing value in all files is a number, those in ``text`` left out."""
-    numeric: set[str] = set()
-    refuted = set(text)
+def column_types(paths: Sequence[Path], dialect: CsvDialect, text: Collection[str]) -> ColumnTypes:
+    """The types that the non-missing values of all files agree on; the columns in ``text`` are never numbers."""
+    accepts = {"numbers": _all_numbers, "truths": _all_truths}
+    agreed: dict[str, set[str]] = {kind: set() for kind in accepts}
+    refuted = {"numbers": set(text), "truths": set()}
     for path in paths:
         rows = ((header, cells) for _, header, cells in _rows(path, dialect) if isinstance(cells, list))
         while batch := list(islice(rows, _BATCH_ROWS)):
             header = batch[0][0]
             columns = zip(*(cells for _, cells in batch if len(cells) == len(header)), strict=True)
             for name, values in zip(header, columns, strict=False):
-                if name in refuted:
+                open_kinds = [kind for kind in accepts if name not in refuted[kind]]
+                cells = _present(values, dialect.missing) if open_kinds else None
+                if cells is None or cells.is_empty():  # nothing to judge by
                     continue
-                verdict = _all_numbers(values, dialect.missing)
-                if verdict:
-                    numeric.add(name)
-                elif verdict is False:
-                    refuted.add(name)
-    return numeric - refuted
+                for kind in open_kinds:
+                    (agreed if accepts[kind](cells) else refuted)[kind].add(name)
+    return ColumnTypes(**{kind: frozenset(agreed[kind] - refuted[kind]) for kind in accepts})
 
 
-def _all_numbers(values: Sequence[str], missing: Collection[str]) -> bool | None:
-    """Whether all values are numbers; None when there is none to judge by."""
+def _present(values: Sequence[str], missing: Collection[str]) -> pl.Series:
     cells = pl.Series([value for value in values if value and value not in missing], dtype=pl.String).str.strip_chars()
-    cells = cells.filter(cells != "")
-    return None if cells.is_empty() else not cells.cast(pl.Float64, strict=False).has_nulls()
+    return cells.filter(cells != "")
+
+
+def _all_numbers(cells: pl.Series) -> bool:
+    return not cells.cast(pl.Float64, strict=False).has_nulls()
+
+
+def _all_truths(cells: pl.Series) -> bool:
+    return bool(cells.str.to_lowercase().is_in(["true", "false"]).all())
 
 
 def _rows(path: Path, dialect: CsvDialect) -> Iterator[tuple[int, list[str], list[str] | csv.Error]]:

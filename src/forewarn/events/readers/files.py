@@ -19,6 +19,13 @@ def open_text(path: Path, encoding: str = "utf-8-sig") -> Iterator[TextIO]:
     Raises ValueError for damage, another encoding (also while the file is read) and a zip of several files.
     """
     try:
+        "".encode(encoding)
+    except LookupError:
+        raise ValueError(
+            f"data.options.encoding: found {encoding!r}, expected an encoding of text that Python knows; "
+            "for example utf-8 or latin-1"
+        ) from None
+    try:
         with _open_bytes(path) as file, io.TextIOWrapper(file, encoding=encoding, newline="") as text:
             yield text
     except UnicodeDecodeError as error:

@@ -15,6 +15,8 @@ from forewarn.events.quarantine import Quarantine
 from forewarn.events.readers.csv_rows import CsvDialect, csv_rows
 from forewarn.events.record import event_from_record
 
+OPTIONS = ()
+
 _COLUMNS = ("case:concept:name", "concept:name", "org:resource", "time:timestamp")
 
 
@@ -35,7 +37,8 @@ def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iter
                 "occurred_at": time,
                 "resource": resource,
             }
+            where = f"{path}:{line}"
             try:
-                yield event_from_record(record, source=cfg.source, where=f"{path}:{line}", default_id=str(line))
+                yield event_from_record(record, source=cfg.source, where=where, default_id=str(line), by=cfg.by)
             except EventError as error:
                 quarantine.reject(error, row)

@@ -14,13 +14,23 @@ _BATCH_ROWS = 20_000
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (row number from 1, values by column name); raises ValueError for a file that is no Parquet."""
+    """Yield (row number from 1, values by column name); raises ValueError for no Parquet and for a damaged one."""
     try:
         file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
+    except (OSError, pa.ArrowException) as error:
         raise ValueError(f"{path}: found no Parquet file ({error}), expected one; name it by its format") from error
     number = 0
-    for batch in file.iter_batches(_BATCH_ROWS):
+    batches = file.iter_batches(_BATCH_ROWS)
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(
+                f"{path}: found a damaged Parquet file after row {number} ({error}), expected a whole one; "
+                "write or fetch it again"
+            ) from error
+        if batch is None:
+            return
         # polars gives times as datetime in microseconds; pyarrow would give nanoseconds as another class.
         for row in cast(pl.DataFrame, pl.from_arrow(batch)).iter_rows(named=True):
             number += 1

@@ -2,8 +2,8 @@
 
 ``columns`` names the file's column for a field (one column may serve several fields, and an attribute can be renamed
 the same way); a column under another name than its field must be there. ``inputs.categorical`` and ``inputs.numeric``
-given as lists force the type of a column; a value that then is no number is a bad row. Without an event_id column every
-row is an event of its own, named by file and line.
+given as lists force the type of a column; a value that then is no number is a bad row. The column in ``by`` is text, so
+that 007 and 7 are two histories. Without an event_id column every row is an event of its own, named by file and line.
 
 Options: delimiter, encoding (of CSV and JSONL), missing (texts that stand for no value, such as "?" or "NA").
 """
@@ -20,11 +20,11 @@ from typing import Any
 from forewarn.events.config import DataConfig
 from forewarn.events.event import CORE_FIELDS, Event, EventError
 from forewarn.events.quarantine import Quarantine
-from forewarn.events.readers.csv_rows import CsvDialect, csv_rows, numeric_columns
+from forewarn.events.readers.csv_rows import CsvDialect, column_types, csv_rows
 from forewarn.events.readers.files import suffix
 from forewarn.events.readers.json_rows import json_rows
 from forewarn.events.readers.parquet_rows import parquet_rows
-from forewarn.events.record import event_from_record
+from forewarn.events.record import REQUIRED_FIELDS, as_text, event_from_record
 
 FIRST_TICK = datetime(2000, 1, 1, tzinfo=UTC)  # where histories without a clock begin
 
@@ -32,6 +32,9 @@ _CSV = (".csv", ".tsv")
 _JSON = (".jsonl", ".ndjson", ".json")
 _PARQUET = (".parquet", ".pq")
 _TIMES = ("occurred_at", "ingested_at")
+_DELIMITER = """'data.options.delimiter=";"'"""  # as a shell and Hydra take it
+
+OPTIONS = ("delimiter", "encoding", "missing")
 
 Convert = Callable[[Any], Any]
 Plan = list[tuple[str, str, Convert | None]]
@@ -39,11 +42,7 @@ Plan = list[tuple[str, str, Convert | None]]
 
 def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iterator[Event]:
     """Yield one event per row; raises ValueError for a file or a column mapping that cannot be used."""
-    dialect = CsvDialect(
-        delimiter=cfg.option("delimiter", None),
-        encoding=cfg.option("encoding", "utf-8-sig"),
-        missing=frozenset(cfg.option("missing", [])),
-    )
+    dialect = _dialect(cfg)
     columns = _Columns(cfg, paths, dialect)
     ticks: Counter[str] = Counter()
     names = Counter(path.name for path in paths)
@@ -55,9 +54,20 @@ def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iter
                 record = columns.record(row, where)
                 if cfg.clock == "none":
                     _tick(record, cfg.by, ticks)
-                yield event_from_record(record, source=cfg.source, where=where, default_id=f"{label}:{line}")
+                yield event_from_record(record, source=cfg.source, where=where, by=cfg.by, default_id=f"{label}:{line}")
             except EventError as error:
                 quarantine.reject(error, row)
+
+
+def _dialect(cfg: DataConfig) -> CsvDialect:
+    delimiter = cfg.option("delimiter", None)
+    if delimiter is not None and (not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise ValueError(
+            f"data.options.delimiter: found {delimiter!r}, expected one character; for example {_DELIMITER}, or null "
+            "for a comma"
+        )
+    missing = frozenset(as_text(word) for word in cfg.option("missing", []))
+    return CsvDialect(delimiter, cfg.option("encoding", "utf-8-sig"), missing)
 
 
 class _Columns:
@@ -71,11 +81,12 @@ class _Columns:
         self._plans: dict[tuple[str, ...], Plan] = {}
         categorical = cfg.inputs.categorical if isinstance(cfg.inputs.categorical, list) else []
         numeric = cfg.inputs.numeric if isinstance(cfg.inputs.numeric, list) else []
+        self._required = [name for name in REQUIRED_FIELDS if cfg.clock == "time" or name != "occurred_at"]
         csv_files = [path for path in paths if suffix(path) in _CSV]
         # The type is a question about attributes: what becomes a field of the envelope stays as it is written.
-        sources = [cfg.columns.get(name, name) for name in (*CORE_FIELDS, *categorical, *numeric)]
-        self._numeric = numeric_columns(csv_files, dialect, sources)
-        forced: dict[str, Convert] = dict.fromkeys(numeric, _number) | dict.fromkeys(categorical, _category)
+        sources = [cfg.columns.get(name, name) for name in (*CORE_FIELDS, *categorical, *numeric, cfg.by)]
+        self._types = column_types(csv_files, dialect, sources)
+        forced: dict[str, Convert] = dict.fromkeys(numeric, _number) | dict.fromkeys([*categorical, cfg.by], _code)
         self._forced = {name: convert for name, convert in forced.items() if name not in CORE_FIELDS}
         if cfg.time_format is not None:
             self._forced |= dict.fromkeys(_TIMES, partial(_time, cfg.time_format))
@@ -117,10 +128,21 @@ class _Columns:
                 )
             else:
                 own[name] = column
-        return [
-            (name, column, self._forced.get(name, _number if column in self._numeric else None))
-            for name, column in own.items()
-        ]
+        if not self._ragged and (absent := [name for name in self._required if name not in own]):
+            fix = f"map the column that holds it with data.columns.{absent[0]}=NAME"
+            if len(columns) == 1:
+                fix = f"name what separates the cells, for example {_DELIMITER}, or {fix}"
+            raise ValueError(
+                f"{where.rpartition(':')[0]}: found no column {absent[0]!r}, expected it among the columns "
+                f"{', '.join(columns)}; {fix}"
+            )
+        return [(name, column, self._convert(name, column)) for name, column in own.items()]
+
+    def _convert(self, name: str, column: str) -> Convert | None:
+        forced = self._forced.get(name)
+        if forced in (None, _code) and column in self._types.truths and name not in CORE_FIELDS:
+            return _truth
+        return forced or (_number if column in self._types.numbers else None)
 
 
 def table_rows(path: Path, dialect: CsvDialect, quarantine: Quarantine) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -153,11 +175,14 @@ def _number(value: Any) -> Any:
         raise ValueError("a number") from None
 
 
-def _category(value: Any) -> Any:
-    """Codes that are written as numbers, as the text they would have in a CSV file."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return f"{value:.15g}" if isinstance(value, int | float) else value
+def _code(value: Any) -> Any:
+    """Codes that are written as numbers, as the text they would have in a CSV file; NaN is a missing one."""
+    return None if value != value else as_text(value) if isinstance(value, int | float) else value
+
+
+def _truth(value: Any) -> Any:
+    """A truth value as JSON and Parquet write it: True, TRUE and true are one category."""
+    return as_text(value).strip().lower()
 
 
 @lru_cache(maxsize=65536)

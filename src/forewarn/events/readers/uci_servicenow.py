@@ -24,6 +24,8 @@ from forewarn.events.quarantine import Quarantine
 from forewarn.events.readers.csv_rows import CsvDialect, csv_rows
 from forewarn.events.record import event_from_record
 
+OPTIONS = ()
+
 _CATEGORICAL = (
     "incident_state",
     "made_sla",
@@ -68,7 +70,7 @@ def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iter
         for row in _ordered(_load(path, quarantine)).iter_rows(named=True):
             where = f"{path}:{row.pop('line')}"
             try:
-                yield event_from_record(_checked(row, where), source=cfg.source, where=where)
+                yield event_from_record(_checked(row, where), source=cfg.source, where=where, by=cfg.by)
             except EventError as error:
                 quarantine.reject(error, row)
 

@@ -25,6 +25,8 @@ from forewarn.events.readers.files import open_text
 from forewarn.events.readers.table import FIRST_TICK
 from forewarn.events.record import event_from_record
 
+OPTIONS = ("dataset", "split_file")
+
 _ACTORS = {"USER": "customer", "SYSTEM": "bot"}
 _OVERALL = "OVERALL"
 
@@ -44,7 +46,7 @@ def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iter
                         if record["actor"] == "customer":
                             user_turn += 1
                             record["user_turn"] = user_turn
-                        yield event_from_record(record, source=cfg.source, where=where)
+                        yield event_from_record(record, source=cfg.source, where=where, by=cfg.by)
                     except EventError as error:
                         quarantine.reject(error, text)
 

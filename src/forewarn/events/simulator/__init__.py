@@ -28,16 +28,13 @@ Design choices
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-from forewarn.events.config import DataConfig
 from forewarn.events.event import Event
-from forewarn.events.quarantine import Quarantine
 from forewarn.events.simulator.customer import Story, Truth, tell_story
 from forewarn.events.simulator.world import SimulatorOptions, World
 
-__all__ = ["SimulatorOptions", "Story", "Truth", "read", "simulate", "stories"]
+__all__ = ["SimulatorOptions", "Story", "Truth", "simulate", "stories"]
 
 
 def simulate(options: SimulatorOptions) -> Iterator[Event]:
@@ -50,9 +47,3 @@ def stories(options: SimulatorOptions) -> Iterator[Story]:
     """Yield each customer's events with the latent truth behind them; raises ValueError for unusable options."""
     world = World(options.check())
     return (tell_story(world, number) for number in range(options.customers))
-
-
-def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iterator[Event]:
-    """The reader interface: there are no files, ``cfg.options`` are SimulatorOptions."""
-    del paths, quarantine
-    return simulate(SimulatorOptions.from_options(cfg))

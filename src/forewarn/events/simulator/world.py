@@ -34,11 +34,7 @@ class SimulatorOptions:
     def from_options(cls, cfg: DataConfig) -> SimulatorOptions:
         """The options of a data config; raises ValueError for an unknown one or one of another type."""
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
-        unknown = sorted(cfg.options.keys() - defaults)
-        if unknown:
-            raise ValueError(
-                f"data.options.{unknown[0]}: found an unknown option, expected one of {', '.join(defaults)}; correct it"
-            )
+        cfg.check_options(tuple(defaults))
         return cls(**{name: cfg.option(name, default) for name, default in defaults.items()})
 
     def check(self) -> SimulatorOptions:

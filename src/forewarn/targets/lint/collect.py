@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from forewarn.events import Event, History
+from forewarn.events import Event, History, as_text
 from forewarn.targets.lint.measures import Floats
 from forewarn.targets.lint.names import EDITED, ERASE, MERGE, words
 from forewarn.targets.lint.row_labels import LabelCollector
 from forewarn.targets.lint.table import Column, Inputs, LintTable
-from forewarn.targets.predicate import as_number, as_text
+from forewarn.targets.predicate import as_number
 from forewarn.targets.protocol import ProtocolConfig
 from forewarn.targets.spec import TargetSpec
 from forewarn.targets.splits import SplitAssignment
