@@ -77,7 +77,7 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
 
 
 def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None, key: str, folder: Path) -> None:
-    target = splits.target.with_classes(splits.histories("train"))
+    target = splits.target.with_classes(splits.units("train"))
     splits = LabelledSplits(splits.store, target, splits.protocol, splits.assignment)
     featurizer = Featurizer.fit(
         progress(splits.visible("train"), "fit featurizer"),

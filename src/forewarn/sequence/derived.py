@@ -1,7 +1,8 @@
 """Fields derived from a history at read time, once, in one place: time, pace, and who or what changed.
 
 Each value at event i depends on events 0..i only, so a later event never changes an earlier row. Absolute dates and
-cumulative volumes are left out on purpose: they act as calendar proxies (shared design notes, targets).
+cumulative volumes are left out on purpose: they act as calendar proxies (shared design notes, targets). The relations
+between the cases of a customer therefore are distances, and counts within the case, never the number of cases so far.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ DERIVED_FIELDS = (
     "count.type",  # events of this type so far: repeat contact
     "count.channel_switches",
     "count.actor_switches",  # hand-offs between customer, bot and agents
+    # Relations between the cases of one history
+    "case.same",  # 1 when the event before belongs to the same case, else 0; missing on the first
+    "case.events",  # events of this case so far, this one included
+    "case.other_gap_s",  # seconds since the last event of any other case; missing when there is none
+    "case.issue_gap_s",  # seconds since the last event on the same issue outside this case; missing when there is none
 )
+CASE_FIELDS = frozenset(name for name in DERIVED_FIELDS if name.startswith("case."))
 _DAY_S = 86_400.0
 
 
@@ -35,8 +42,13 @@ def event_times(events: Sequence[Event]) -> NDArray[np.float64]:
     return np.maximum.accumulate(np.array([event.occurred_at.timestamp() for event in events], dtype=np.float64))
 
 
-def derived_fields(events: Sequence[Event], time_T: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The derived fields [T, len(DERIVED_FIELDS)] of one history; NaN where a value does not exist."""
+def derived_fields(
+    events: Sequence[Event], time_T: NDArray[np.float64], issue: str | None = None
+) -> NDArray[np.float64]:
+    """The derived fields [T, len(DERIVED_FIELDS)] of one history; NaN where a value does not exist.
+
+    `issue` names the field that says what an event is about, for `case.issue_gap_s`.
+    """
     length = len(events)
     gap = np.full(length, np.nan)
     gap[1:] = np.diff(time_T)
@@ -77,8 +89,44 @@ def derived_fields(events: Sequence[Event], time_T: NDArray[np.float64]) -> NDAr
             np.cos(weekday),
             np.arange(1, length + 1, dtype=np.float64),
             counts,
+            case_relations(events, time_T, issue),
         ]
     )
+
+
+def case_relations(events: Sequence[Event], time_T: NDArray[np.float64], issue: str | None) -> NDArray[np.float64]:
+    """The fields `case.*` [T, 4] of one history; an event without case has no relation but that to its issue."""
+    relation = np.full((len(events), 4), np.nan)
+    count: dict[str, int] = {}
+    touched, discussed = _LastOutside(), _LastOutside()
+    for i, (event, now) in enumerate(zip(events, time_T.tolist(), strict=True)):
+        case = event.case_id
+        if case is not None:
+            count[case] = count.get(case, 0) + 1
+            relation[i, 0] = case == events[i - 1].case_id if i else np.nan
+            relation[i, 1] = count[case]
+            relation[i, 2] = now - touched("", case)
+            touched.note("", case, now)
+        about = event.value(issue) if issue is not None else None
+        if about is not None:
+            relation[i, 3] = now - discussed(about, case)
+            discussed.note(about, case, now)
+    return relation
+
+
+class _LastOutside:
+    """When a key last occurred outside a given case: the last two cases of each key are all it takes to know."""
+
+    def __init__(self) -> None:
+        self._last: dict[object, list[tuple[str | None, float]]] = {}  # newest first, distinct cases
+
+    def __call__(self, key: object, case: str | None) -> float:
+        # An event without case is a case of its own: whatever came before it lies outside.
+        return next((at for other, at in self._last.get(key, ()) if case is None or other != case), np.nan)
+
+    def note(self, key: object, case: str | None, now: float) -> None:
+        others = [(other, at) for other, at in self._last.get(key, ()) if other != case]
+        self._last[key] = [(case, now), *others[:1]]
 
 
 def rotary_positions(time_T: NDArray[np.float64], rotary_time: float, tau_s: float) -> NDArray[np.float32]:
