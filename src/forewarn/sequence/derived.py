@@ -43,11 +43,12 @@ def event_times(events: Sequence[Event]) -> NDArray[np.float64]:
 
 
 def derived_fields(
-    events: Sequence[Event], time_T: NDArray[np.float64], issue: str | None = None
+    events: Sequence[Event], time_T: NDArray[np.float64], issue: str | None = None, *, relations: bool = True
 ) -> NDArray[np.float64]:
     """The derived fields [T, len(DERIVED_FIELDS)] of one history; NaN where a value does not exist.
 
-    `issue` names the field that says what an event is about, for `case.issue_gap_s`.
+    `issue` names the field that says what an event is about, for `case.issue_gap_s`. Without `relations` the fields
+    `case.*` stay missing: they take as long as all others together.
     """
     length = len(events)
     gap = np.full(length, np.nan)
@@ -89,7 +90,7 @@ def derived_fields(
             np.cos(weekday),
             np.arange(1, length + 1, dtype=np.float64),
             counts,
-            case_relations(events, time_T, issue),
+            case_relations(events, time_T, issue) if relations else np.full((length, len(CASE_FIELDS)), np.nan),
         ]
     )
 
@@ -98,35 +99,31 @@ def case_relations(events: Sequence[Event], time_T: NDArray[np.float64], issue: 
     """The fields `case.*` [T, 4] of one history; an event without case has no relation but that to its issue."""
     relation = np.full((len(events), 4), np.nan)
     count: dict[str, int] = {}
-    touched, discussed = _LastOutside(), _LastOutside()
+    touched: _Newest = {}
+    discussed: _Newest = {}
+    before: str | None = None
     for i, (event, now) in enumerate(zip(events, time_T.tolist(), strict=True)):
         case = event.case_id
         if case is not None:
             count[case] = count.get(case, 0) + 1
-            relation[i, 0] = case == events[i - 1].case_id if i else np.nan
-            relation[i, 1] = count[case]
-            relation[i, 2] = now - touched("", case)
-            touched.note("", case, now)
+            relation[i, :3] = case == before if i else np.nan, count[case], now - _outside(touched, "", case, now)
         about = event.value(issue) if issue is not None else None
         if about is not None:
-            relation[i, 3] = now - discussed(about, case)
-            discussed.note(about, case, now)
+            relation[i, 3] = now - _outside(discussed, about, case, now)
+        before = case
     return relation
 
 
-class _LastOutside:
-    """When a key last occurred outside a given case: the last two cases of each key are all it takes to know."""
+# key -> its newest event's case and time, and the time of its newest event outside that case
+_Newest = dict[object, tuple[str | None, float, float]]
 
-    def __init__(self) -> None:
-        self._last: dict[object, list[tuple[str | None, float]]] = {}  # newest first, distinct cases
 
-    def __call__(self, key: object, case: str | None) -> float:
-        # An event without case is a case of its own: whatever came before it lies outside.
-        return next((at for other, at in self._last.get(key, ()) if case is None or other != case), np.nan)
-
-    def note(self, key: object, case: str | None, now: float) -> None:
-        others = [(other, at) for other, at in self._last.get(key, ()) if other != case]
-        self._last[key] = [(case, now), *others[:1]]
+def _outside(newest: _Newest, key: object, case: str | None, now: float) -> float:
+    """When the key last occurred outside this case, NaN for never; notes that it occurs now."""
+    last, at, other = newest.get(key, (None, np.nan, np.nan))
+    outside = other if case is not None and case == last else at  # an event without case is a case of its own
+    newest[key] = case, now, outside
+    return outside
 
 
 def rotary_positions(time_T: NDArray[np.float64], rotary_time: float, tau_s: float) -> NDArray[np.float32]:

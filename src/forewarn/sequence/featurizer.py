@@ -100,7 +100,11 @@ class Featurizer:
         bounds = np.cumsum([0, *(len(history.events) for history in histories)]).tolist()
         times = [event_times(history.events) for history in histories]
         categorical = self._categorical(events)
-        derived = [derived_fields(h.events, t, self.issue) for h, t in zip(histories, times, strict=True)]
+        relations = not CASE_FIELDS.isdisjoint(self.quantiles)
+        derived = [
+            derived_fields(h.events, time_T, self.issue, relations=relations)
+            for h, time_T in zip(histories, times, strict=True)
+        ]
         raw = np.column_stack([self._numeric(events), np.concatenate(derived)[:, self._derived]])
         numeric = np.empty(raw.shape, dtype=np.float32)
         for i, quantile_map in enumerate(self._maps):
