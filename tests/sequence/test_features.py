@@ -131,8 +131,20 @@ def test_case_relations_say_what_they_promise() -> None:
     none = np.nan
     np.testing.assert_array_equal(column["case.same"], [none, 0, 1, 0, none, 0])
     np.testing.assert_array_equal(column["case.events"], [1, 1, 2, 2, none, 3])
+    np.testing.assert_array_equal(column["case.elapsed_s"] / 3600, [0, 0, 1, 3, none, 5])
     np.testing.assert_array_equal(column["case.other_gap_s"] / 3600, [none, 1, 2, 1, none, 3])
     np.testing.assert_array_equal(column["case.issue_gap_s"] / 3600, [none, 1, none, 1, 3, 1])
+
+
+def test_a_case_long_ago_is_no_relation() -> None:
+    for days, related in ((7, True), (8, False)):
+        events = [
+            event(0, START, case_id="x", attributes={"about": "mail"}),
+            event(1, START + timedelta(days=days), case_id="y", attributes={"about": "mail"}),
+        ]
+        rows = derived_fields(events, event_times(events), "about")
+        for name in ("case.other_gap_s", "case.issue_gap_s"):
+            assert np.isfinite(rows[1, DERIVED_FIELDS.index(name)]) == related
 
 
 def test_relations_between_cases_are_inputs_only_where_histories_hold_several() -> None:

@@ -2,7 +2,7 @@
 
 Each value at event i depends on events 0..i only, so a later event never changes an earlier row. Absolute dates and
 cumulative volumes are left out on purpose: they act as calendar proxies (shared design notes, targets). The relations
-between the cases of a customer therefore are distances, and counts within the case, never the number of cases so far.
+between the cases of a customer therefore stay within the case and within RELATED_S, and never count the cases so far.
 """
 
 from __future__ import annotations
@@ -30,11 +30,14 @@ DERIVED_FIELDS = (
     # Relations between the cases of one history
     "case.same",  # 1 when the event before belongs to the same case, else 0; missing on the first
     "case.events",  # events of this case so far, this one included
-    "case.other_gap_s",  # seconds since the last event of any other case; missing when there is none
-    "case.issue_gap_s",  # seconds since the last event on the same issue outside this case; missing when there is none
+    "case.elapsed_s",  # seconds since the first event of this case
+    "case.other_gap_s",  # seconds since the last event of any other case; missing beyond RELATED_S
+    "case.issue_gap_s",  # seconds since the last event on the same issue outside this case; missing beyond RELATED_S
 )
 CASE_FIELDS = frozenset(name for name in DERIVED_FIELDS if name.startswith("case."))
 _DAY_S = 86_400.0
+# Without a limit, "no other case yet" says above all how long ago the data begins.
+RELATED_S = 7 * _DAY_S
 
 
 def event_times(events: Sequence[Event]) -> NDArray[np.float64]:
@@ -96,9 +99,10 @@ def derived_fields(
 
 
 def case_relations(events: Sequence[Event], time_T: NDArray[np.float64], issue: str | None) -> NDArray[np.float64]:
-    """The fields `case.*` [T, 4] of one history; an event without case has no relation but that to its issue."""
-    relation = np.full((len(events), 4), np.nan)
+    """The fields `case.*` [T, 5] of one history; an event without case has no relation but that to its issue."""
+    relation = np.full((len(events), len(CASE_FIELDS)), np.nan)
     count: dict[str, int] = {}
+    start: dict[str, float] = {}
     touched: _Newest = {}
     discussed: _Newest = {}
     before: str | None = None
@@ -106,11 +110,15 @@ def case_relations(events: Sequence[Event], time_T: NDArray[np.float64], issue: 
         case = event.case_id
         if case is not None:
             count[case] = count.get(case, 0) + 1
-            relation[i, :3] = case == before if i else np.nan, count[case], now - _outside(touched, "", case, now)
+            relation[i, :2] = case == before if i else np.nan, count[case]
+            relation[i, 2] = now - start.setdefault(case, now)
+            relation[i, 3] = now - _outside(touched, "", case, now)
         about = event.value(issue) if issue is not None else None
         if about is not None:
-            relation[i, 3] = now - _outside(discussed, about, case, now)
+            relation[i, 4] = now - _outside(discussed, about, case, now)
         before = case
+    gap_T2 = relation[:, 3:]
+    gap_T2[gap_T2 > RELATED_S] = np.nan
     return relation
 
 
