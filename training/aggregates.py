@@ -28,12 +28,16 @@ class Rows:
     """Histories of one split with one task's labels, and which of their prefixes count.
 
     ``labels[i]`` belongs to ``histories[i]`` and has its length T; ``masks[i]`` is bool [T], None counts every prefix.
-    Everything here and every prediction is in this order: history by history, prefix by prefix, masked ones left out.
+    ``cases[i]`` and ``prefixes[i]`` [T] number each row's case and count its events so far, where a history holds
+    several cases or is but a window; None takes each history for one whole case. Everything here and every prediction
+    is in this order: history by history, prefix by prefix, masked ones left out.
     """
 
     histories: Sequence[EncodedHistory]
     labels: Sequence[TaskLabels]
     masks: Sequence[NDArray[np.bool_]] | None = None
+    cases: Sequence[NDArray[np.integer]] | None = None
+    prefixes: Sequence[NDArray[np.integer]] | None = None
 
     def keep(self) -> NDArray[np.bool_]:
         """Which of all prefixes count, bool [sum of T]."""
@@ -54,13 +58,22 @@ class Rows:
         return np.concatenate([label for label in self.labels if isinstance(label, np.ndarray)])[keep]
 
     def prefix(self) -> NDArray[np.int64]:
-        """Number of events of each of the N rows, from 1."""
-        return np.concatenate([np.arange(1, history.length + 1) for history in self.histories])[self.keep()]
+        """Number of events of its case so far for each of the N rows, from 1; 0 for an event without case."""
+        counted = self.prefixes or [np.arange(1, history.length + 1) for history in self.histories]
+        return np.concatenate(counted).astype(np.int64)[self.keep()]
 
     def clusters(self) -> NDArray[np.int64]:
         """Number of its history for each of the N rows; windows of one history share it."""
         _, number = np.unique([history.history_id for history in self.histories], return_inverse=True)
         return np.repeat(number, [history.length for history in self.histories])[self.keep()]
+
+    def case(self) -> NDArray[np.int64]:
+        """Number of its case for each of the N rows, among those of all histories."""
+        if self.cases is None:
+            return self.clusters()
+        within = np.concatenate(self.cases).astype(np.int64)[self.keep()]
+        pairs = np.stack([self.clusters(), within], axis=1)
+        return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
 
 
 class Aggregates:

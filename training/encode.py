@@ -10,7 +10,7 @@ from typing import Any
 from forewarn.events import History
 from forewarn.sequence import EncodedHistory, Featurizer, RaggedWriter
 from forewarn.text import CachedEncoder
-from training.labelled import NO_LABEL, Arrays, progress
+from training.labelled import Arrays, progress, unlabel
 
 _CHUNK = 512  # histories encoded at once
 
@@ -51,8 +51,7 @@ def windows(history: EncodedHistory, labels: Arrays, longest: int) -> Iterator[t
         if start + context >= stop:
             return
         cut = {name: array[start:stop].copy() for name, array in labels.items()}
-        for name, array in cut.items():
-            array[:context] = NO_LABEL[name.rpartition(".")[2]]
+        unlabel({name: array for name, array in cut.items() if "." in name}, slice(context))
         yield history.take(slice(start, stop)), cut
 
 

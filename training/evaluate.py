@@ -82,9 +82,9 @@ def largest_change(measured: dict[str, Any], recorded: dict[str, Any]) -> float:
 
 
 def write_scores(path: Path, rows: SplitRows, scores: dict[str, Any]) -> None:
-    """One line per prefix: history_id, prefix (events so far) and every task's scores as "<task>.<number>"."""
+    """One line per prefix: history_id, prefix (events of its case so far), every task's scores as "<task>.<number>"."""
     ids = np.repeat([h.history_id for h in rows.histories], [h.length for h in rows.histories])
-    prefix = np.concatenate([np.arange(1, h.length + 1) for h in rows.histories])
+    prefix = next(iter(rows.tasks.values())).prefix()
     columns: dict[str, Any] = {"history_id": ids, "prefix": prefix}
     for task, values in scores.items():
         for number, column in enumerate(values.reshape(len(ids), -1).T):

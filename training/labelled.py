@@ -1,4 +1,11 @@
-"""The histories of a data set under a target and a protocol: split, cut to what the model may see, labelled."""
+"""The histories of a data set under a target and a protocol: split, cut to what the model may see, labelled.
+
+Design choices
+- With the target's `per` the cases within a history are split, not the history. It then occurs in each split that one
+  of its cases belongs to, with the labels of those cases alone; its other events, those of dropped cases too, are what
+  was known at the time, and so they are context.
+- `max_prefix` limits the labelled rows of a history or case. What follows the last labelled row informs none and goes.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +22,7 @@ from tqdm import tqdm
 
 from forewarn.events import DataConfig, History, HistoryStore, given_splits, open_histories
 from forewarn.targets import (
+    Cases,
     HazardLabels,
     HistorySummary,
     ProtocolConfig,
@@ -23,13 +31,14 @@ from forewarn.targets import (
     assign_splits,
     label_history,
     summarise,
+    unit_id,
 )
 from training.weights import AGE, LASTED
 
 A = TypeVar("A")  # a label array of numpy or torch
 Arrays = dict[str, NDArray[Any]]
 # What each part of a label holds where there is none: padding, and the context of a window.
-NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": 0, "lasted": 0}
+NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": np.nan, "lasted": np.nan}
 _DAY = timedelta(days=1)
 
 
@@ -56,39 +65,77 @@ class LabelledSplits:
         given = given_splits(data)
         if given is not None:
             protocol = replace(protocol, name="given", split="given")
-        index = [summarise(history, target, protocol) for history in progress(store, "summaries", len(store))]
-        found = [summary for summary in index if summary is not None]
-        assignment = assign_splits(found, protocol, given)
-        return cls(store, target, protocol, assignment, {summary.history_id: summary for summary in found})
+        histories = progress(store, "summaries", len(store))
+        index = [summary for history in histories for summary in summarise(history, target, protocol)]
+        return cls(
+            store, target, protocol, assign_splits(index, protocol, given), {unit.unit_id: unit for unit in index}
+        )
 
-    def histories(self, split: str) -> Iterator[History]:
-        """The whole histories of a split, in the order of the store."""
-        return (history for history in self.store if self.assignment.split.get(history.history_id) == split)
+    def units(self, split: str) -> Iterator[History]:
+        """What a split is made of, uncut: its histories, or with `per` its cases, each as a history of its own."""
+        for whole in self.store:
+            cases = Cases.of(whole.events, self.target.per)
+            for case, own in zip(cases.names, cases.events(), strict=True):
+                if self._is(whole, case, split):
+                    events = [whole.events[i] for i in own.tolist()]
+                    yield History(unit_id(whole.history_id, case), whole.customer_id, events)
 
     def visible(self, split: str) -> Iterator[History]:
-        """The histories of a split as the model may see them, at most `max_prefix` events of each."""
-        return (seen for _, seen in self._seen(split))
+        """The histories of a split as the model may see them, up to their last labelled row."""
+        return (seen for _, seen, _, _ in self._seen(split))
 
     def labelled(self, split: str) -> Iterator[tuple[History, Arrays]]:
-        """Visible histories of a split, each with its label arrays named "<task>.<part>"."""
-        for whole, seen in self._seen(split):
-            until = self.assignment.observed_until(whole.history_id)
-            labels = label_arrays(self.target, label_history(self.target, whole, observed_until=until))
-            labels |= self._sample(whole.history_id, len(seen.events))
-            yield seen, {name: array[: self.protocol.max_prefix] for name, array in labels.items()}
+        """Visible histories of a split, each with what is known of its rows, arrays of length T.
 
-    def _sample(self, history_id: str, length: int) -> Arrays:
-        """When the history of a row started and how long it lasted: what `training.weights` needs, in days [T]."""
-        summary, learnt = self.index[history_id], self.assignment.learn_until or self.assignment.data_end
-        days = {AGE: (learnt - summary.start) / _DAY, LASTED: (summary.end - summary.start) / _DAY}
-        return {name: np.full(length, value, np.float32) for name, value in days.items()}
+        Labels are named "<task>.<part>"; "case" numbers the cases of the history from 0, -1 for none, and "prefix"
+        counts the events of the row's case so far.
+        """
+        until = self.assignment.split_until(split)
+        for whole, seen, cases, own in self._seen(split):
+            found = label_arrays(self.target, label_history(self.target, whole, observed_until=until))
+            labels = {name: array[: len(own)] for name, array in found.items()}
+            labels |= self._sample(whole.history_id, cases, len(own))
+            unlabel(labels, ~own)
+            about = {"case": cases.number[: len(own)], "prefix": cases.prefix()[: len(own)]}
+            yield seen, labels | {name: array.astype(np.int32) for name, array in about.items()}
 
-    def _seen(self, split: str) -> Iterator[tuple[History, History]]:
-        """Whole histories of a split beside what the model may see of them, where that is anything at all."""
-        for whole in self.histories(split):
-            events = self.target.visible(whole, self.assignment.observed_until(whole.history_id)).events
-            if events:
-                yield whole, History(whole.history_id, whole.customer_id, events[: self.protocol.max_prefix])
+    def _sample(self, history_id: str, cases: Cases, length: int) -> Arrays:
+        """When the unit of a row started and how long it lasted: what `training.weights` needs, in days [T]."""
+        learnt = self.assignment.learn_until or self.assignment.data_end
+        days_C2 = np.full((len(cases.names) + 1, 2), np.nan, np.float32)  # the last row is that of no case
+        for number, case in enumerate(cases.names):
+            if (summary := self.index.get(unit_id(history_id, case))) is not None:
+                days_C2[number] = (learnt - summary.start) / _DAY, (summary.end - summary.start) / _DAY
+        return {name: days_C2[cases.number[:length], i] for i, name in enumerate((AGE, LASTED))}
+
+    def _is(self, whole: History, case: str | None, split: str) -> bool:
+        return self.assignment.split.get(unit_id(whole.history_id, case)) == split
+
+    def _seen(self, split: str) -> Iterator[tuple[History, History, Cases, NDArray[np.bool_]]]:
+        """Whole histories of a split, what the model may see of them, its cases, and which rows [T] are the split's.
+
+        Cases are those of all visible events, of which the T up to the last row of the split are kept.
+        """
+        until = self.assignment.split_until(split)
+        longest = self.protocol.max_prefix
+        for whole in self.store:
+            chosen = {case for case in Cases.of(whole.events, self.target.per).names if self._is(whole, case, split)}
+            if not chosen:
+                continue
+            events = self.target.visible(whole, until).events
+            cases = Cases.of(events, self.target.per)
+            own = np.isin(cases.number, [number for number, case in enumerate(cases.names) if case in chosen])
+            if longest is not None:
+                own &= cases.prefix() <= longest
+            if own.any():
+                length = int(np.flatnonzero(own)[-1]) + 1
+                yield whole, History(whole.history_id, whole.customer_id, events[:length]), cases, own[:length]
+
+
+def unlabel(labels: Arrays, rows: NDArray[np.bool_] | slice) -> None:
+    """Takes the labels of some rows away, in place."""
+    for name, array in labels.items():
+        array[rows] = NO_LABEL[name.rpartition(".")[2]]
 
 
 def label_arrays(target: TargetSpec, labels: dict[str, Any]) -> Arrays:

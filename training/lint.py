@@ -96,7 +96,7 @@ def lint_splits(
     """The findings on at most so many histories and events; without `inputs` they are chosen as training would."""
     if histories < 1 or events < 1:
         raise ValueError(f"lint: found histories={histories}, events={events}, expected at least 1 of each; raise it")
-    target = splits.target.with_classes(islice(splits.histories("train"), histories))
+    target = splits.target.with_classes(islice(splits.units("train"), histories))
     table = collect(
         progress(sample(splits.store, histories), "lint histories", min(histories, len(splits.store))),
         target,

@@ -33,7 +33,9 @@ class SplitRows:
         rows = [dataset[i] for i in range(len(dataset))]
         histories = [encoded_row(*row) for row in rows]
         labels = {task.name: [_labels(task, arrays) for _, arrays in rows] for task in target.tasks}
-        return cls(histories, {name: Rows(histories, own) for name, own in labels.items()})
+        cases, prefixes = ([arrays[name] for _, arrays in rows] for name in ("case", "prefix"))
+        tasks = {name: Rows(histories, own, cases=cases, prefixes=prefixes) for name, own in labels.items()}
+        return cls(histories, tasks)
 
 
 def _labels(task: Task, arrays: dict[str, NDArray[Any]]) -> TaskLabels:
@@ -59,23 +61,23 @@ def measure(
     target: TargetSpec, rows: SplitRows, scores: dict[str, NDArray[Any]], resamples: int, seed: int = 0
 ) -> dict[str, Any]:
     """Metrics of every task, as in metrics.json."""
-    return {
-        task.name: evaluate_task(
-            task,
-            scores[task.name],
-            rows.tasks[task.name].label(),
-            clusters=rows.tasks[task.name].clusters(),
-            prefix=rows.tasks[task.name].prefix(),
-            resamples=resamples,
-            seed=seed,
-        )
-        for task in target.tasks
-    }
+    return {task.name: _measure(task, scores[task.name], rows, resamples, seed) for task in target.tasks}
 
 
 def measure_baseline(task: Task, predict: Predict, rows: SplitRows, resamples: int, seed: int = 0) -> dict[str, Any]:
     """Metrics of one baseline on one task, on the rows of `measure`."""
+    return _measure(task, predict(rows.tasks[task.name]), rows, resamples, seed)
+
+
+def _measure(task: Task, predictions: NDArray[Any], rows: SplitRows, resamples: int, seed: int) -> dict[str, Any]:
     own = rows.tasks[task.name]
     return evaluate_task(
-        task, predict(own), own.label(), clusters=own.clusters(), prefix=own.prefix(), resamples=resamples, seed=seed
+        task,
+        predictions,
+        own.label(),
+        clusters=own.clusters(),
+        prefix=own.prefix(),
+        histories=own.case(),
+        resamples=resamples,
+        seed=seed,
     )

@@ -36,8 +36,8 @@ def evaluate_task(
 
     predictions: hazard cumulative risk [N, K]; classification probabilities [N, classes]; regression [N], transformed
     like the labels. labels: as from ``label_history``, rows concatenated. clusters [N]: history or customer of each
-    row, what the bootstrap resamples. prefix [N]: number of events of the row, from 1. histories [N]: for the fixed
-    cohort, ``clusters`` when not given. Rows without label are left out here.
+    row, what the bootstrap resamples. prefix [N]: number of events of the row, from 1. histories [N]: history or case
+    of each row, for the fixed cohort; ``clusters`` when not given. Rows without label are left out here.
     """
     if len(predictions) != len(clusters) or len(predictions) != len(prefix):
         raise ValueError(

@@ -81,7 +81,7 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
 
 
 def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None, key: str, folder: Path) -> None:
-    target = splits.target.with_classes(splits.histories("train"))
+    target = splits.target.with_classes(splits.units("train"))
     splits = replace(splits, target=target)
     # What names a history says nothing of another one.
     exclude = target.hidden_inputs() | ({config.data.by} - set(CORE_FIELDS))

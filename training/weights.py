@@ -57,6 +57,7 @@ class RowWeights:
     def fit(cls, config: WeightsConfig, rows: RaggedDataset) -> RowWeights:
         """Scales the weights on the training rows; ValueError when the burn-in leaves none."""
         age_N = column(rows, AGE)
+        age_N = age_N[np.isfinite(age_N)]  # the context of a window or of a case is no row
         weights = cls(config, float(age_N.max()), 1.0)
         mean = float(weights(age_N).mean())
         if not mean:
@@ -80,6 +81,7 @@ class RowWeights:
         if not self.config.censoring:
             return weight_N
         known_M = column(train, AGE)
+        known_M = known_M[np.isfinite(known_M)]
         counted_M = np.asarray(self(known_M), np.float64)
         order = np.argsort(known_M)
         younger_M = np.cumsum(counted_M[order])

@@ -64,6 +64,15 @@ class TestUciServicenow:
         cfg = config(repository, "uci_servicenow", small_root, by="customer_id")
         assert set(histories(open_histories(cfg, tmp_path / "store"))) == {"Caller 1", "case:INC0000002"}
 
+    def test_an_incident_stays_with_the_caller_who_opened_it(
+        self, repository: Path, fixtures: Path, tmp_path: Path
+    ) -> None:
+        lines = (fixtures / "uci_servicenow" / "incident_event_log.csv").read_text().splitlines()
+        lines[2:5] = [line.replace("Caller 1", "Caller 2") for line in lines[2:5]]
+        (tmp_path / "log.csv").write_text("\n".join(lines))
+        cfg = config(repository, "uci_servicenow", tmp_path, events="log.csv", by="customer_id")
+        assert set(histories(open_histories(cfg, tmp_path / "store"))) == {"Caller 1", "case:INC0000002"}
+
     def test_bad_rows_are_named_or_set_aside(self, repository: Path, fixtures: Path, tmp_path: Path) -> None:
         lines = (fixtures / "uci_servicenow" / "incident_event_log.csv").read_text().splitlines()
         lines[2] = lines[2].replace("1/3/2016 10:00", "noon")

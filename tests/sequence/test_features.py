@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from forewarn.events import Event, History, InputsConfig, make_history
 from forewarn.sequence import Featurizer, SequenceConfig
-from forewarn.sequence.derived import DERIVED_FIELDS, derived_fields, event_times, rotary_positions
+from forewarn.sequence.derived import CASE_FIELDS, DERIVED_FIELDS, derived_fields, event_times, rotary_positions
 from forewarn.sequence.quantiles import QuantileMap
 from forewarn.sequence.vocabulary import MISSING, UNKNOWN, Vocabulary
 
@@ -113,6 +113,79 @@ def test_derived_fields_say_what_they_promise() -> None:
     np.testing.assert_array_equal(column["count.channel_switches"], [0, 0, 1, 1])
     np.testing.assert_array_equal(column["count.actor_switches"], [0, 1, 2, 2])
     assert column["time.hour_sin"][0] == pytest.approx(np.sin(2 * np.pi * 9 / 24))
+
+
+def several_cases() -> History:
+    """A customer with two cases on overlapping issues, and an event outside any case."""
+    told = [("x", "mail"), ("y", "mail"), ("y", "phone"), ("x", "phone"), (None, "mail"), ("x", "mail")]
+    return make_history("c", [
+        event(i, START + timedelta(hours=i), case_id=case, attributes={"about": about})
+        for i, (case, about) in enumerate(told)
+    ])  # fmt: skip
+
+
+def test_case_relations_say_what_they_promise() -> None:
+    events = several_cases().events
+    rows = derived_fields(events, event_times(events), "about")
+    column = {name: rows[:, DERIVED_FIELDS.index(name)] for name in CASE_FIELDS}
+    none = np.nan
+    np.testing.assert_array_equal(column["case.same"], [none, 0, 1, 0, none, 0])
+    np.testing.assert_array_equal(column["case.events"], [1, 1, 2, 2, none, 3])
+    np.testing.assert_array_equal(column["case.elapsed_s"] / 3600, [0, 0, 1, 3, none, 5])
+    np.testing.assert_array_equal(column["case.other_gap_s"] / 3600, [none, 1, 2, 1, none, 3])
+    np.testing.assert_array_equal(column["case.issue_gap_s"] / 3600, [none, 1, none, 1, 3, 1])
+
+
+def test_a_case_long_ago_is_no_relation() -> None:
+    for days, related in ((7, True), (8, False)):
+        events = [
+            event(0, START, case_id="x", attributes={"about": "mail"}),
+            event(1, START + timedelta(days=days), case_id="y", attributes={"about": "mail"}),
+        ]
+        rows = derived_fields(events, event_times(events), "about")
+        for name in ("case.other_gap_s", "case.issue_gap_s"):
+            assert np.isfinite(rows[1, DERIVED_FIELDS.index(name)]) == related
+
+
+def test_relations_between_cases_are_inputs_only_where_histories_hold_several() -> None:
+    whole = several_cases()
+    assert fitted(whole).quantiles.keys() >= CASE_FIELDS - {"case.issue_gap_s"}
+    one_each = [
+        make_history(str(case), [event for event in whole.events if event.case_id == case]) for case in ("x", "y")
+    ]
+    assert CASE_FIELDS.isdisjoint(fitted(*one_each).quantiles)
+
+
+def test_the_issue_is_remembered_by_the_featurizer() -> None:
+    whole, inputs = several_cases(), InputsConfig(issue="about")
+    featurizer = Featurizer.fit([whole], inputs, SequenceConfig(min_count=1), exclude=set(), text_width=0)
+    assert "case.issue_gap_s" in featurizer.quantiles
+    again = Featurizer.from_dict(featurizer.to_dict())
+    np.testing.assert_array_equal(again.encode([whole])[0].numeric, featurizer.encode([whole])[0].numeric)
+
+
+def test_a_featurizer_fitted_before_there_were_relations_encodes_as_it_did() -> None:
+    old = fitted(several_cases()).to_dict()
+    del old["issue"]
+    old["numeric"] = {name: knots for name, knots in old["numeric"].items() if name not in CASE_FIELDS}
+    column = [i for i, name in enumerate(fitted(several_cases()).quantiles) if name not in CASE_FIELDS]
+    (today,) = fitted(several_cases()).encode([several_cases()])
+    (then,) = Featurizer.from_dict(old).encode([several_cases()])
+    np.testing.assert_array_equal(then.numeric, today.numeric[:, column])
+
+
+@pytest.mark.parametrize(("issue", "excluded"), [("abuot", set()), ("about", {"about"})])
+def test_an_issue_must_exist_and_must_not_be_evidence(issue: str, excluded: set[str]) -> None:
+    inputs = InputsConfig(issue=issue)
+    with pytest.raises(ValueError, match=f"data.inputs.issue: found '{issue}'"):
+        Featurizer.fit([several_cases()], inputs, SequenceConfig(), exclude=excluded, text_width=0)
+
+
+def test_a_derived_field_can_be_kept_out() -> None:
+    inputs = InputsConfig(exclude=["count.events"])
+    featurizer = Featurizer.fit([several_cases()], inputs, SequenceConfig(), exclude=set(), text_width=0)
+    assert "count.events" not in featurizer.quantiles
+    assert "count.type" in featurizer.quantiles
 
 
 def test_unseen_categories_are_unknown_absent_ones_missing_and_numbers_match_their_text() -> None:

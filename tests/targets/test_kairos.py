@@ -12,8 +12,15 @@ import yaml
 from forewarn.events.config import DataConfig
 from forewarn.events.histories import HistoryStore
 from forewarn.events.sources import open_histories
-from forewarn.targets import HazardLabels, ProtocolConfig, SplitAssignment, TargetSpec, assign_splits, label_history
-from forewarn.targets import summarise as summary_of
+from forewarn.targets import (
+    HazardLabels,
+    ProtocolConfig,
+    SplitAssignment,
+    TargetSpec,
+    assign_splits,
+    label_history,
+    summarise,
+)
 
 pytestmark = pytest.mark.realdata
 
@@ -34,7 +41,7 @@ def protocol(repository: Path) -> ProtocolConfig:
 @pytest.fixture(scope="module")
 def split(incidents: HistoryStore, protocol: ProtocolConfig) -> SplitAssignment:
     spec = TargetSpec.load("sla_miss")
-    return assign_splits([found for h in incidents if (found := summary_of(h, spec, protocol))], protocol)
+    return assign_splits([summary for h in incidents for summary in summarise(h, spec, protocol)], protocol)
 
 
 def first_prefixes(

@@ -142,6 +142,23 @@ def test_masked_rows_neither_train_nor_are_predicted() -> None:
     assert prior[0, 0] == pytest.approx(np.concatenate(cut)[:, 0].mean())
 
 
+def test_rows_of_several_cases_count_events_within_their_case() -> None:
+    given = [
+        encoded(np.zeros((4, 1)), np.zeros((4, 1)), name="a"),
+        encoded(np.zeros((2, 1)), np.zeros((2, 1)), name="b"),
+    ]
+    labels = [np.array([0, 1, -1, 2]), np.array([1, 0])]
+    cases, prefixes = [np.array([0, 1, -1, 0]), np.array([0, 1])], [np.array([1, 1, 0, 2]), np.array([1, 1])]
+    rows = Rows(given, labels, cases=cases, prefixes=prefixes)
+    assert rows.prefix().tolist() == [1, 1, 0, 2, 1, 1]
+    assert rows.clusters().tolist() == [0, 0, 0, 0, 1, 1]
+    number = rows.case().tolist()
+    assert number[0] == number[3] and len(set(number)) == 5, "cases of two histories are never the same"
+    plain = Rows(given, labels)
+    assert plain.prefix().tolist() == [1, 2, 3, 4, 1, 2]
+    assert plain.case().tolist() == plain.clusters().tolist()
+
+
 def test_the_same_seed_gives_the_same_predictions() -> None:
     train, valid, test = (with_labels("classification", number, i) for i, number in enumerate((200, 60, 60)))
     first, again = (fit_baselines(train, valid, MOOD, seed=3) for _ in range(2))

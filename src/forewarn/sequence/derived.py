@@ -1,7 +1,8 @@
 """Fields derived from a history at read time, once, in one place: time, pace, and who or what changed.
 
 Each value at event i depends on events 0..i only, so a later event never changes an earlier row. Absolute dates and
-cumulative volumes are left out on purpose: they act as calendar proxies (shared design notes, targets).
+cumulative volumes are left out on purpose: they act as calendar proxies (shared design notes, targets). The relations
+between the cases of a customer therefore stay within the case and within RELATED_S, and never count the cases so far.
 """
 
 from __future__ import annotations
@@ -26,8 +27,17 @@ DERIVED_FIELDS = (
     "count.type",  # events of this type so far: repeat contact
     "count.channel_switches",
     "count.actor_switches",  # hand-offs between customer, bot and agents
+    # Relations between the cases of one history
+    "case.same",  # 1 when the event before belongs to the same case, else 0; missing on the first
+    "case.events",  # events of this case so far, this one included
+    "case.elapsed_s",  # seconds since the first event of this case
+    "case.other_gap_s",  # seconds since the last event of any other case; missing beyond RELATED_S
+    "case.issue_gap_s",  # seconds since the last event on the same issue outside this case; missing beyond RELATED_S
 )
+CASE_FIELDS = frozenset(name for name in DERIVED_FIELDS if name.startswith("case."))
 _DAY_S = 86_400.0
+# Without a limit, "no other case yet" says above all how long ago the data begins.
+RELATED_S = 7 * _DAY_S
 
 
 def event_times(events: Sequence[Event]) -> NDArray[np.float64]:
@@ -35,8 +45,14 @@ def event_times(events: Sequence[Event]) -> NDArray[np.float64]:
     return np.maximum.accumulate(np.array([event.occurred_at.timestamp() for event in events], dtype=np.float64))
 
 
-def derived_fields(events: Sequence[Event], time_T: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The derived fields [T, len(DERIVED_FIELDS)] of one history; NaN where a value does not exist."""
+def derived_fields(
+    events: Sequence[Event], time_T: NDArray[np.float64], issue: str | None = None, *, relations: bool = True
+) -> NDArray[np.float64]:
+    """The derived fields [T, len(DERIVED_FIELDS)] of one history; NaN where a value does not exist.
+
+    `issue` names the field that says what an event is about, for `case.issue_gap_s`. Without `relations` the fields
+    `case.*` stay missing: they take as long as all others together.
+    """
     length = len(events)
     gap = np.full(length, np.nan)
     gap[1:] = np.diff(time_T)
@@ -77,8 +93,45 @@ def derived_fields(events: Sequence[Event], time_T: NDArray[np.float64]) -> NDAr
             np.cos(weekday),
             np.arange(1, length + 1, dtype=np.float64),
             counts,
+            case_relations(events, time_T, issue) if relations else np.full((length, len(CASE_FIELDS)), np.nan),
         ]
     )
+
+
+def case_relations(events: Sequence[Event], time_T: NDArray[np.float64], issue: str | None) -> NDArray[np.float64]:
+    """The fields `case.*` [T, 5] of one history; an event without case has no relation but that to its issue."""
+    relation = np.full((len(events), len(CASE_FIELDS)), np.nan)
+    count: dict[str, int] = {}
+    start: dict[str, float] = {}
+    touched: _Newest = {}
+    discussed: _Newest = {}
+    before: str | None = None
+    for i, (event, now) in enumerate(zip(events, time_T.tolist(), strict=True)):
+        case = event.case_id
+        if case is not None:
+            count[case] = count.get(case, 0) + 1
+            relation[i, :2] = case == before if i else np.nan, count[case]
+            relation[i, 2] = now - start.setdefault(case, now)
+            relation[i, 3] = now - _outside(touched, "", case, now)
+        about = event.value(issue) if issue is not None else None
+        if about is not None:
+            relation[i, 4] = now - _outside(discussed, about, case, now)
+        before = case
+    gap_T2 = relation[:, 3:]
+    gap_T2[gap_T2 > RELATED_S] = np.nan
+    return relation
+
+
+# key -> its newest event's case and time, and the time of its newest event outside that case
+_Newest = dict[object, tuple[str | None, float, float]]
+
+
+def _outside(newest: _Newest, key: object, case: str | None, now: float) -> float:
+    """When the key last occurred outside this case, NaN for never; notes that it occurs now."""
+    last, at, other = newest.get(key, (None, np.nan, np.nan))
+    outside = other if case is not None and case == last else at  # an event without case is a case of its own
+    newest[key] = case, now, outside
+    return outside
 
 
 def rotary_positions(time_T: NDArray[np.float64], rotary_time: float, tau_s: float) -> NDArray[np.float32]:

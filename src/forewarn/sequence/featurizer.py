@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from forewarn.events import CATEGORICAL_FIELDS, Event, History
 from forewarn.events.config import InputsConfig
 from forewarn.sequence.config import SequenceConfig
-from forewarn.sequence.derived import DERIVED_FIELDS, derived_fields, event_times, rotary_positions
+from forewarn.sequence.derived import CASE_FIELDS, DERIVED_FIELDS, derived_fields, event_times, rotary_positions
 from forewarn.sequence.encoded import EncodedHistory
 from forewarn.sequence.quantiles import QuantileMap
-from forewarn.sequence.selection import FieldStatistics, choose_fields
+from forewarn.sequence.selection import FieldStatistics, check_issue, choose_fields
 from forewarn.sequence.vocabulary import Vocabulary
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # distinct texts [U] -> vectors [U, E]
@@ -38,8 +38,9 @@ class Featurizer:
         quantiles: dict[str, QuantileMap],
         known: Iterable[str],
         text_width: int,
+        issue: str | None = None,
     ) -> None:
-        self.config, self.vocabularies, self.quantiles = config, vocabularies, quantiles
+        self.config, self.vocabularies, self.quantiles, self.issue = config, vocabularies, quantiles, issue
         self.known, self.text_width = frozenset(known), text_width
         self.attributes = [name for name in quantiles if name not in DERIVED_FIELDS]
         self._derived = [i for i, name in enumerate(DERIVED_FIELDS) if name in quantiles]
@@ -63,25 +64,28 @@ class Featurizer:
 
         def observe(stream: Iterable[History]) -> Iterable[History]:
             for history in stream:
-                sample.append(derived_fields(history.events, event_times(history.events)))
+                sample.append(derived_fields(history.events, event_times(history.events), inputs.issue))
                 yield history
 
         statistics = FieldStatistics.collect(observe(islice(histories, config.fit_histories)))
         if not sample:
             raise ValueError("training split: found no history, expected at least one; check the split and the filters")
-        categorical, numeric = choose_fields(
-            statistics, inputs.categorical, inputs.numeric, exclude | set(inputs.exclude)
-        )
+        exclude = exclude | set(inputs.exclude)
+        categorical, numeric = choose_fields(statistics, inputs.categorical, inputs.numeric, exclude)
+        check_issue(statistics, inputs.issue, exclude)
         vocabularies = {
             name: Vocabulary.fit(statistics.categories(name), config.min_count, config.max_vocabulary)
             for name in categorical
         }
         quantiles = {name: QuantileMap.fit(statistics.values(name), config.knots) for name in numeric}
-        for name, column in zip(DERIVED_FIELDS, np.concatenate(sample).T, strict=True):
-            if np.isfinite(column).any():
+        derived = dict(zip(DERIVED_FIELDS, np.concatenate(sample).T, strict=True))
+        if not (derived["case.same"] == 0).any():  # every history is one case, which has no relations
+            exclude |= CASE_FIELDS
+        for name, column in derived.items():
+            if name not in exclude and np.isfinite(column).any():
                 quantiles[name] = QuantileMap.fit(column, config.knots)
-        reads_text = inputs.text and statistics.has_text
-        return cls(config, vocabularies, quantiles, statistics.attributes, text_width if reads_text else 0)
+        width = text_width if inputs.text and statistics.has_text else 0
+        return cls(config, vocabularies, quantiles, statistics.attributes, width, inputs.issue)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -96,8 +100,12 @@ class Featurizer:
         bounds = np.cumsum([0, *(len(history.events) for history in histories)]).tolist()
         times = [event_times(history.events) for history in histories]
         categorical = self._categorical(events)
-        derived = [derived_fields(h.events, t)[:, self._derived] for h, t in zip(histories, times, strict=True)]
-        raw = np.column_stack([self._numeric(events), np.concatenate(derived)])
+        relations = not CASE_FIELDS.isdisjoint(self.quantiles)
+        derived = [
+            derived_fields(h.events, time_T, self.issue, relations=relations)
+            for h, time_T in zip(histories, times, strict=True)
+        ]
+        raw = np.column_stack([self._numeric(events), np.concatenate(derived)[:, self._derived]])
         numeric = np.empty(raw.shape, dtype=np.float32)
         for i, quantile_map in enumerate(self._maps):
             numeric[:, i] = quantile_map(raw[:, i])
@@ -160,6 +168,7 @@ class Featurizer:
             "numeric": {name: quantile_map.knots.tolist() for name, quantile_map in self.quantiles.items()},
             "known_attributes": sorted(self.known),
             "text_width": self.text_width,
+            "issue": self.issue,
         }
 
     @classmethod
@@ -171,6 +180,7 @@ class Featurizer:
             {name: QuantileMap(np.array(knots)) for name, knots in fitted["numeric"].items()},
             fitted["known_attributes"],
             fitted["text_width"],
+            fitted.get("issue"),  # absent from bundles that knew no issue
         )
 
 

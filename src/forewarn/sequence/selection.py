@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.events import CATEGORICAL_FIELDS, History, as_text
+from forewarn.events import CATEGORICAL_FIELDS, CORE_FIELDS, History, as_text
 
 # An automatically chosen category must repeat: a field with a new value on most events is an id, not a category.
 _LARGEST_DISTINCT_SHARE = 0.5
@@ -100,6 +100,22 @@ def choose_fields(
         ]
     # The type of an event is what makes it an event: it is an input whatever the lists say.
     return list(dict.fromkeys(["type", *categorical])), list(numeric)
+
+
+def check_issue(statistics: FieldStatistics, issue: str | None, exclude: set[str]) -> None:
+    """Raises ValueError where the issue is a field that was never seen, or one that must not reach the model."""
+    if issue is None:
+        return
+    if issue in exclude:
+        raise ValueError(
+            f"data.inputs.issue: found {issue!r}, expected no field that the target is defined by or excludes; "
+            "name another one"
+        )
+    if issue not in CORE_FIELDS and issue not in statistics.attributes:
+        raise ValueError(
+            f"data.inputs.issue: found {issue!r}, expected an attribute of the training events "
+            f"({', '.join(statistics.attributes)}); correct the name, or null for none"
+        )
 
 
 def _is_category(statistics: FieldStatistics, name: str) -> bool:

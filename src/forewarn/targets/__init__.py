@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from forewarn.targets.cases import Cases
 from forewarn.targets.horizon import Horizons
 from forewarn.targets.labels import HazardLabels, TaskLabels, label_history
 from forewarn.targets.predicate import Predicate, compile_predicate
-from forewarn.targets.protocol import HistorySummary, ProtocolConfig, summarise
+from forewarn.targets.protocol import HistorySummary, ProtocolConfig, summarise, unit_id
 from forewarn.targets.spec import TargetSpec
 from forewarn.targets.splits import SplitAssignment, assign_splits
 from forewarn.targets.tasks import ClassificationTask, HazardTask, RegressionTask, Task
 
 __all__ = [
+    "Cases",
     "ClassificationTask",
     "HazardLabels",
     "HazardTask",
@@ -27,4 +29,5 @@ __all__ = [
     "compile_predicate",
     "label_history",
     "summarise",
+    "unit_id",
 ]

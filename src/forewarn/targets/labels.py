@@ -10,6 +10,8 @@ Design choices
 - A complete history ends its own exposure: nothing follows a closed case, so its later bins are observed without onset.
 - Events that became visible at the same instant keep their order: an onset at the row's own instant but after it in
   the history lies in the future, at the smallest distance.
+- With ``TargetSpec.per`` each case within the history is labelled as if it were a history, but for what is visible,
+  and its labels return to the rows it came from. Rows without a case have no label.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from itertools import pairwise
 import numpy as np
 
 from forewarn.events import Event, History
+from forewarn.targets.cases import Cases
 from forewarn.targets.horizon import FOREVER, SECOND
 from forewarn.targets.predicate import as_number
 from forewarn.targets.spec import TargetSpec
@@ -67,6 +70,13 @@ class _Timeline:
     until: int  # µs, last moment of observation
     closed: bool  # the history ended, and its end was observed
 
+    def of(self, own: np.ndarray, complete: bool) -> _Timeline:
+        """The timeline of some of the events alone, by their indices."""
+        visible, times = self.visible[own], self.times[own]
+        rows = np.flatnonzero(visible & (times <= self.until))
+        closed = complete and int(times[-1]) <= self.until
+        return _Timeline([self.events[i] for i in own.tolist()], visible, rows, times, self.until, closed)
+
 
 def label_history(
     spec: TargetSpec, history: History, *, observed_until: datetime | None = None, complete: bool | None = None
@@ -77,8 +87,13 @@ def label_history(
     neither row nor label. ``complete`` overrides the spec's. Returns per task HazardLabels [T, K], classes int64 [T]
     (-1 without label) or transformed numbers float32 [T] (NaN without label). Classes must be fitted.
     """
-    line = _timeline(spec, history, observed_until, spec.complete if complete is None else complete)
-    return {task.name: _label(task, line) for task in spec.tasks}
+    complete = spec.complete if complete is None else complete
+    line = _timeline(spec, history, observed_until, complete)
+    if spec.per is None:
+        return {task.name: _label(task, line) for task in spec.tasks}
+    cases = [(own, line.of(own, complete)) for own in Cases.of(line.events, spec.per).events()]
+    parts = [(np.searchsorted(line.rows, own[case.rows]), case) for own, case in cases if len(case.rows)]
+    return {task.name: _scattered(task, [(at, _label(task, case)) for at, case in parts], line) for task in spec.tasks}
 
 
 def _timeline(spec: TargetSpec, history: History, observed_until: datetime | None, complete: bool) -> _Timeline:
@@ -90,9 +105,26 @@ def _timeline(spec: TargetSpec, history: History, observed_until: datetime | Non
         until = round(observed_until.timestamp() * SECOND)
     else:
         until = _NEVER if complete or not events else int(times[-1])
-    visible = np.ones(len(events), bool) if spec.exclude_events is None else ~spec.exclude_events(events)
+    visible = spec.seen(events)
     closed = complete and (not events or int(times[-1]) <= until)
     return _Timeline(events, visible, np.flatnonzero(visible & (times <= until)), times, until, closed)
+
+
+def _scattered(task: Task, parts: list[tuple[np.ndarray, TaskLabels]], line: _Timeline) -> TaskLabels:
+    """The labels of all rows from those of the cases, each given with the numbers of its rows."""
+    if isinstance(task, HazardTask):
+        shape = len(line.rows), len(task.horizons.names)
+        onset, at_risk, observed = np.zeros(shape, np.int8), np.zeros(shape, bool), np.zeros(shape, bool)
+        for rows, own in parts:
+            assert isinstance(own, HazardLabels)
+            onset[rows], at_risk[rows], observed[rows] = own.onset, own.at_risk, own.observed
+        return HazardLabels(onset, at_risk, observed)
+    classes = isinstance(task, ClassificationTask)
+    labels = np.full(len(line.rows), NONE, np.int64) if classes else np.full(len(line.rows), np.nan, np.float32)
+    for rows, own in parts:
+        assert isinstance(own, np.ndarray)
+        labels[rows] = own
+    return labels
 
 
 def _label(task: Task, line: _Timeline) -> TaskLabels:

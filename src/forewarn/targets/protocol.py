@@ -1,7 +1,8 @@
 """Protocols: how a data set is split and which prefixes count, and when a history starts and ends.
 
-A split belongs to whole histories. ``temporal`` tests on the histories that start at or after a cut; ``customer`` on
-customers that training never saw; ``given`` follows a file; ``random`` only reproduces published random splits.
+A split belongs to whole histories, or with the target's ``per`` to the cases within them. ``temporal`` tests on those
+that start at or after a cut; ``customer`` on customers that training never saw; ``given`` follows a file; ``random``
+only reproduces published random splits.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from forewarn.events import History
+from forewarn.events import Event, History
+from forewarn.targets.cases import Cases
 from forewarn.targets.horizon import parse_duration
 from forewarn.targets.section import choice, problem
 from forewarn.targets.spec import TargetSpec
@@ -32,7 +34,7 @@ class ProtocolConfig:
     straddlers: str = "censor"  # temporal: histories still going on at cut - purge: censor or drop
     start: str = "first_event"  # when a history starts: first_event, or an attribute holding epoch seconds
     end: str = "last_event"  # when it ends: last_event, or an attribute holding epoch seconds
-    max_prefix: int | None = None  # train and evaluate on the first max_prefix events of a history only
+    max_prefix: int | None = None  # train and evaluate on the first max_prefix events of a history (or case) only
     customer_test_fraction: float = 0.25  # customer: share of customers; random: share of histories
     seed: int = 0  # of the customer and random choices
     # task -> row of a report -> published AUROC per prefix k = 1, 2, … under this very protocol, variable cohort
@@ -57,7 +59,7 @@ class ProtocolConfig:
 
 @dataclass(frozen=True)
 class HistorySummary:
-    """What a split needs to know of a history; times are aware.
+    """What a split needs to know of a history, or of one ``case`` within it; times are aware.
 
     ``start`` and ``end`` place it in time, ``first_seen`` is when its first event became visible (None: at the start).
     """
@@ -67,34 +69,52 @@ class HistorySummary:
     start: datetime
     end: datetime
     first_seen: datetime | None = None
+    case: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """The id that a split is assigned to."""
+        return unit_id(self.history_id, self.case)
+
+    @property
+    def name(self) -> str:
+        """What a split file and a random choice know it by: a case has the same name in whatever history it lies."""
+        return self.history_id if self.case is None else self.case
 
 
-def summarise(history: History, spec: TargetSpec, cfg: ProtocolConfig) -> HistorySummary | None:
-    """The summary of a whole history, None when no event of it is visible under the target.
+def unit_id(history_id: str, case: str | None) -> str:
+    """The id of a history, or of a case within it: two histories may use the same name for a case."""
+    return history_id if case is None else f"{history_id}/{case}"
+
+
+def summarise(history: History, spec: TargetSpec, cfg: ProtocolConfig) -> list[HistorySummary]:
+    """The summary of a whole history, or one of each case within it; none of what holds no visible event.
 
     It starts with its first visible event and ends with its last event of all, on which a label may rest. Raises
     ValueError when ``start`` or ``end`` names an attribute that the event does not carry.
     """
-    visible = spec.visible(history).events
-    if not visible:
-        return None
-    first_seen, last_seen = visible[0].ingested_at, history.events[-1].ingested_at
-    return HistorySummary(
-        history.history_id,
-        history.customer_id,
-        first_seen if cfg.start == "first_event" else _instant(history, 0, cfg.start, "protocol.start"),
-        last_seen if cfg.end == "last_event" else _instant(history, -1, cfg.end, "protocol.end"),
-        first_seen,
-    )
+    seen = spec.seen(history.events)
+    cases = Cases.of(history.events, spec.per)
+    found = []
+    for case, own in zip(cases.names, cases.events(), strict=True):
+        visible = own[seen[own]]
+        if not len(visible):
+            continue
+        first, last = history.events[own[0]], history.events[own[-1]]
+        first_seen, unit = history.events[visible[0]].ingested_at, unit_id(history.history_id, case)
+        start = first_seen if cfg.start == "first_event" else _instant(first, cfg.start, "protocol.start", unit)
+        end = last.ingested_at if cfg.end == "last_event" else _instant(last, cfg.end, "protocol.end", unit)
+        found.append(HistorySummary(history.history_id, history.customer_id, start, end, first_seen, case))
+    return found
 
 
-def _instant(history: History, position: int, name: str, setting: str) -> datetime:
-    value = history.events[position].attributes.get(name)
+def _instant(event: Event, name: str, setting: str, unit: str) -> datetime:
+    value = event.attributes.get(name)
     if not isinstance(value, float):
         raise problem(
             setting,
             value,
-            f"attribute {name!r} with epoch seconds in history {history.history_id!r}",
+            f"attribute {name!r} with epoch seconds in history {unit!r}",
             "name another attribute, or first_event / last_event",
         )
     return datetime.fromtimestamp(value, UTC)

@@ -11,6 +11,7 @@ Design choices
   its event names it in ``keep_inputs``.
 - ``complete`` tells what the end of a history means: true, nothing can follow (a closed case); false, it is only the
   latest event so far (a customer), and what follows is unknown.
+- ``per`` asks the question of each case within a history. What the model may see is the whole history all the same.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
-from forewarn.events import History
+from forewarn.events import Event, History
 from forewarn.targets.horizon import EVER, FOREVER
 from forewarn.targets.predicate import Predicate, compile_predicate
 from forewarn.targets.section import Section, Words, nearest, problem
@@ -44,6 +46,7 @@ class TargetSpec:
     version: str
     description: str
     complete: bool
+    per: str | None
     exclude_events: Predicate | None
     exclude_inputs: tuple[str, ...]
     keep_inputs: tuple[str, ...]
@@ -78,6 +81,7 @@ class TargetSpec:
         version = str(section.raw("version") or "1")
         description = section.take("description", str, "")
         complete = section.take("complete", bool, True)
+        per = section.take("per", str) if section.raw("per") is not None else None
         hidden = section.raw("exclude_events")
         predicate = None if hidden is None else compile_predicate(hidden, section.at("exclude_events"))
         exclude = section.texts("exclude_inputs") or ()
@@ -99,6 +103,7 @@ class TargetSpec:
             version,
             description,
             complete,
+            per,
             predicate,
             exclude,
             keep,
@@ -125,6 +130,10 @@ class TargetSpec:
             raise problem("task", name, f"a task of target {self.name}", nearest(name, list(found)))
         return found[name]
 
+    def seen(self, events: list[Event]) -> np.ndarray:
+        """Which events of a whole history the model may see, bool [N]."""
+        return np.ones(len(events), bool) if self.exclude_events is None else ~self.exclude_events(events)
+
     def visible(self, history: History, observed_until: datetime | None = None) -> History:
         """The history as the model may see it: without hidden events, and without those after ``observed_until``.
 
@@ -132,8 +141,7 @@ class TargetSpec:
         """
         events = history.events
         if self.exclude_events is not None:
-            hidden = self.exclude_events(events)
-            events = [event for event, out in zip(events, hidden.tolist(), strict=True) if not out]
+            events = [event for event, seen in zip(events, self.seen(events).tolist(), strict=True) if seen]
         if observed_until is not None:
             events = [event for event in events if event.ingested_at <= observed_until]
         return History(history.history_id, history.customer_id, events)
@@ -176,7 +184,8 @@ class TargetSpec:
     def with_classes(self, histories: Iterable[History]) -> TargetSpec:
         """Fill open class lists from training histories: most frequent class first, ties by name, ``<end>`` last.
 
-        Raises ValueError when a task finds fewer than two classes.
+        With ``per`` give each training case as a history of its own. Raises ValueError when a task finds fewer than two
+        classes.
         """
         open_tasks = [task for task in self.tasks if isinstance(task, ClassificationTask) and task.classes is None]
         if not open_tasks:

@@ -1,6 +1,8 @@
 """Splits: every history becomes train, valid, test or dropped, as a protocol says.
 
 Design choices
+- With the target's ``per`` it is the cases within the histories that are split, by the very same rules: the cases of
+  one customer then fall into several splits, and a split learns or tests on the rows of its own cases alone.
 - Nothing learnt from may lie within ``purge`` before the cut: modelling histories are observed until cut - purge.
   Those still going on then are straddlers. ``censor`` keeps their early part with masked labels; ``drop`` leaves them
   out, which keeps only the quickly closed late ones (measured on the ServiceNow log: base rate .568 in training
@@ -27,11 +29,11 @@ from forewarn.targets.section import Words, problem
 
 @dataclass(frozen=True)
 class SplitAssignment:
-    """The split of every history: train, valid, test or dropped.
+    """The split of every history, or of every case within one (``unit_id``): train, valid, test or dropped.
 
     ``cut`` is the start of the test of a temporal split, ``learn_until`` the last moment that training and validation
     may look at, ``data_end`` the last moment of any history. ``counts`` holds histories per split and, for the
-    dropped, why. ``unseen`` are the test histories whose customer neither trains nor validates.
+    dropped, why. ``unseen`` are those of the test whose customer neither trains nor validates.
     """
 
     split: dict[str, str]
@@ -41,34 +43,38 @@ class SplitAssignment:
     counts: dict[str, int] = field(default_factory=dict)
     unseen: frozenset[str] = frozenset()
 
-    def observed_until(self, history_id: str) -> datetime:
-        """The last moment at which this history is observed: what to give ``label_history``."""
-        learns = self.split[history_id] in ("train", "valid")
+    def observed_until(self, unit: str) -> datetime:
+        """The last moment at which this history (or case) is observed: what to give ``label_history``."""
+        return self.split_until(self.split[unit])
+
+    def split_until(self, split: str) -> datetime:
+        """The last moment at which the histories of a split are observed."""
+        learns = split in ("train", "valid")
         return self.learn_until if learns and self.learn_until is not None else self.data_end
 
 
 def assign_splits(
     index: Sequence[HistorySummary], cfg: ProtocolConfig, given: Mapping[str, str] | None = None
 ) -> SplitAssignment:
-    """Split the histories; ``given`` maps history or customer ids to splits and is needed for split: given.
+    """Split what is summarised; ``given`` maps history (or case) or customer ids to splits, for split: given.
 
     Raises ValueError for an unusable setting, or when train, valid or test would stay empty.
     """
     cfg.check()
     if not index:
-        raise problem("data", Words("no visible event"), "at least one", "check the target's exclude_events")
+        raise problem("data", Words("no visible event"), "at least one", "check the target's exclude_events and per")
     cut = learn_until = None
     if cfg.split == "temporal":
         cut = _cut(index, cfg)
         learn_until = cut - timedelta(microseconds=parse_duration(cfg.purge, "protocol.purge"))
-        split = {item.history_id: _temporal(item, cut, learn_until, cfg.straddlers) for item in index}
+        split = {item.unit: _temporal(item, cut, learn_until, cfg.straddlers) for item in index}
     elif cfg.split == "given":
         split = _given(index, given)
     else:
         by_customer = cfg.split == "customer"
-        names = {item.history_id: item.customer_id if by_customer else item.history_id for item in index}
+        names = {item.unit: item.customer_id if by_customer else item.name for item in index}
         held_out = _share(set(names.values()), cfg.customer_test_fraction, f"test {cfg.seed}")
-        split = {history_id: "test" if name in held_out else "train" for history_id, name in names.items()}
+        split = {unit: "test" if name in held_out else "train" for unit, name in names.items()}
     if "valid" not in split.values():
         _take_valid(index, split, cfg)
     counts = dict(Counter(split.values()))
@@ -80,15 +86,15 @@ def assign_splits(
                 "some in each split",
                 "change test_quantile, test_start, valid_fraction or the given split",
             )
-    learnt = {item.customer_id for item in index if split[item.history_id] in ("train", "valid")}
-    tested = [item for item in index if split[item.history_id] == "test"]
+    learnt = {item.customer_id for item in index if split[item.unit] in ("train", "valid")}
+    tested = [item for item in index if split[item.unit] == "test"]
     return SplitAssignment(
         {name: "dropped" if kind.startswith("dropped") else kind for name, kind in split.items()},
         cut,
         learn_until,
         max(item.end for item in index),
         counts,
-        frozenset(item.history_id for item in tested if item.customer_id not in learnt),
+        frozenset(item.unit for item in tested if item.customer_id not in learnt),
     )
 
 
@@ -113,14 +119,12 @@ def _temporal(item: HistorySummary, cut: datetime, learn_until: datetime, stradd
 def _given(index: Sequence[HistorySummary], given: Mapping[str, str] | None) -> dict[str, str]:
     if given is None:
         raise problem("data.splits", None, "a split file for split: given", "set data.splits, or choose a protocol")
-    split = {
-        item.history_id: given.get(item.history_id, given.get(item.customer_id, "dropped_unlisted")) for item in index
-    }
+    split = {item.unit: given.get(item.name, given.get(item.customer_id, "dropped_unlisted")) for item in index}
     if set(split.values()) == {"dropped_unlisted"}:
         raise problem(
             "data.splits",
             Words(f"ids such as {next(iter(given), None)!r}"),
-            f"history or customer ids such as {index[0].history_id!r}",
+            f"history or customer ids such as {index[0].name!r}",
             "correct the split file",
         )
     return split
@@ -128,17 +132,17 @@ def _given(index: Sequence[HistorySummary], given: Mapping[str, str] | None) -> 
 
 def _take_valid(index: Sequence[HistorySummary], split: dict[str, str], cfg: ProtocolConfig) -> None:
     """Turn a part of the training histories into validation: whole customers where the split is by customer."""
-    training = [item for item in index if split[item.history_id] == "train"]
+    training = [item for item in index if split[item.unit] == "train"]
     if cfg.split == "customer" or cfg.valid == "random":
         by_customer = cfg.split == "customer"
-        names = {item.customer_id if by_customer else item.history_id for item in training}
+        names = {item.customer_id if by_customer else item.name for item in training}
         chosen = _share(names, cfg.valid_fraction, f"valid {cfg.seed}")
-        picked = [item for item in training if (item.customer_id if by_customer else item.history_id) in chosen]
+        picked = [item for item in training if (item.customer_id if by_customer else item.name) in chosen]
     else:
-        training.sort(key=lambda item: (item.start, item.history_id))
+        training.sort(key=lambda item: (item.start, item.unit))
         picked = training[len(training) - _size(len(training), cfg.valid_fraction) :]
     for item in picked:
-        split[item.history_id] = "valid"
+        split[item.unit] = "valid"
 
 
 def _share(names: set[str], fraction: float, salt: str) -> set[str]:
