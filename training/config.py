@@ -79,7 +79,7 @@ class TrainConfig:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
-    resume: bool = False  # continue the run in `run`, or the newest unfinished one beside it
+    resume: bool = False  # continue the run in `run` or, if that is not given, the newest unfinished one of its name
     baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm"])
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16

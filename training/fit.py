@@ -20,7 +20,23 @@ from training.module import SequenceModule
 from training.prepare import Prepared
 
 log = logging.getLogger(__name__)
+_CHECKPOINT_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps `best` and `last`; a run whose folder was moved or copied still knows how good its best model was."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Lightning forgets the best score where the folder's path has changed, and a worse model would replace it.
+        assert self.dirpath is not None
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {name: here(state_dict[name]) for name in _CHECKPOINT_PATHS}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class LossCurve(pl.Callback):
@@ -49,7 +65,7 @@ class Fitted:
 
 
 def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
-    """Trains until the validation loss stops falling; continues from `<run>/checkpoints/last.ckpt` if that exists."""
+    """Trains until the validation loss stops falling; `config.resume` continues from `<run>/checkpoints/last.ckpt`."""
     pl.seed_everything(config.seed, workers=True, verbose=False)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
@@ -60,7 +76,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
 
     folder = run / CHECKPOINTS
     # `last` is written every epoch, `best` only when the validation loss improves.
-    best = ModelCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
+    best = BestCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
     curve = LossCurve()
     # The curve comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
     callbacks: list[pl.Callback] = [curve, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
@@ -85,8 +101,8 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
         use_distributed_sampler=False,  # token-budget batches shard themselves
         reload_dataloaders_every_n_epochs=1,  # each epoch has its own order of batches
     )
-    last = folder / LAST
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
+    last = folder / LAST if config.resume and (folder / LAST).is_file() else None
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
     facts = {
         "epochs": len(curve.epochs),
         "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
@@ -96,6 +112,15 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
         "curve": curve.epochs,
     }
     return Fitted(load_model(Path(best.best_model_path)), facts)
+
+
+def refuse_used(run: Path) -> None:
+    """ValueError when `run` holds checkpoints: another run's weights must not be taken for this one's."""
+    if used := sorted((run / CHECKPOINTS).glob("*.ckpt")):
+        raise ValueError(
+            f"run: found {used[0].name} of an earlier run in {run / CHECKPOINTS}, expected none; continue that run with "
+            "resume=true, or name another folder with run=…"
+        )
 
 
 def load_model(checkpoint: Path) -> SequenceModel:

@@ -23,7 +23,7 @@ from training.baselines import fit_baselines
 from training.command import run_command
 from training.config import TrainConfig, typed
 from training.export import export_bundle, record_metrics
-from training.fit import fit
+from training.fit import fit, refuse_used
 from training.measure import SplitRows, measure, measure_baseline, score_split
 from training.metrics import headline
 from training.prepare import Prepared, prepare
@@ -40,9 +40,11 @@ def train(config: TrainConfig) -> dict[str, Any]:
     Processes of a distributed run beyond the first only fit, and return an empty result.
     """
     run = Path(config.run)
-    run.mkdir(parents=True, exist_ok=True)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
+        if not config.resume:
+            refuse_used(run)
+        run.mkdir(parents=True, exist_ok=True)
         (run / _CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         prepared = prepare(config, load_target(config), run / "data")
     else:
@@ -96,29 +98,38 @@ def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -
     return metrics
 
 
-def resumed(config: TrainConfig) -> TrainConfig:
-    """The configuration of the run to continue: the one in `run`, else the newest unfinished one beside it."""
-    run = Path(config.run)
-    candidates = [run] if (run / _CONFIG).is_file() else sorted(run.parent.glob(f"*/{_CONFIG}"), reverse=True)
-    folders = [path if path.is_dir() else path.parent for path in candidates]
-    unfinished = [folder for folder in folders if not (folder / "metrics.json").is_file()]
+def resumed(run: Path, named: bool) -> TrainConfig:
+    """The configuration of the run to continue: the one in `run` if it was `named`, else the newest unfinished beside.
+
+    A name that was mistyped must not continue another run.
+    """
+    folders = [run] if named else sorted(run.parent.glob("*"), reverse=True)
+    unfinished = [
+        folder for folder in folders if (folder / _CONFIG).is_file() and not (folder / "metrics.json").is_file()
+    ]
     if not unfinished:
         raise ValueError(
-            f"resume: found no unfinished run in {run} or beside it, expected one; name its folder with run=…, "
-            "or start a new run without resume"
+            f"resume: found no unfinished run in {run if named else run.parent}, expected one; name its folder with "
+            "run=…, or start a new run without resume"
         )
-    saved: TrainConfig = typed(OmegaConf.load(unfinished[0] / _CONFIG), TrainConfig)  # type: ignore[arg-type]
     log.info("resuming %s with its own configuration", unfinished[0])
-    return replace(saved, run=unfinished[0].as_posix())
+    return replace(saved(unfinished[0]), resume=True)
+
+
+def saved(run: Path) -> TrainConfig:
+    """The configuration that a run was started with, under the name its folder has now."""
+    config: TrainConfig = typed(OmegaConf.load(run / _CONFIG), TrainConfig)  # type: ignore[arg-type]
+    return replace(config, run=run.as_posix())
 
 
 def main(config: DictConfig) -> dict[str, Any]:
     """Trains, or continues a run with `resume=true`."""
     parsed: TrainConfig = typed(config, TrainConfig)
     if run := os.environ.get(_RUN_VARIABLE):  # a process that Lightning started for a distributed run
-        parsed = replace(parsed, run=run)
+        parsed = saved(Path(run))  # a resumed run's command line does not say what the first process found there
     elif parsed.resume:
-        parsed = resumed(parsed)
+        named = any(override.startswith("run=") for override in HydraConfig.get().overrides.task)
+        parsed = resumed(Path(parsed.run), named)
     elif HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         # All jobs of a sweep start from one timestamp; their number keeps their folders apart.
         parsed = replace(parsed, run=f"{parsed.run}/{HydraConfig.get().job.num}")

@@ -39,8 +39,13 @@ def test_a_sweep_gives_every_job_a_folder_of_its_own(tmp_path: Path) -> None:
 
 def test_several_processes_train_one_model(tmp_path: Path) -> None:
     several = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.workers=0")
-    result = last_line("training.train", *SMALL, *several, "trainer.precision=32-true", f"run={tmp_path / 'run'}")
+    run = tmp_path / "run"
+    result = last_line("training.train", *SMALL, *several, "trainer.precision=32-true", f"run={run}")
     assert Bundle.load(str(result["bundle"])).model_hash == result["model_hash"]
+    # As if it had been killed after the first of two epochs.
+    (run / "metrics.json").unlink()
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 1", "epochs: 2"))
+    assert last_line("training.train", "resume=true", f"run={run}")["epochs"] == 2
 
 
 def test_export_works_on_its_own(tiny_run: Path, tmp_path: Path) -> None:

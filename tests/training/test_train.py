@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from forewarn.sequence import RaggedDataset, RaggedWriter
 from training.config import TrainConfig, compose
 from training.fit import fit
 from training.measure import SplitRows, measure, score_split
 from training.prepare import Prepared
-from training.train import train
+from training.train import resumed, train
 
 SMALL = (
     "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=80",
@@ -83,6 +85,54 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "error: resume: found no unfinished run" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_mistyped_run_continues_no_other_and_without_a_name_the_newest_unfinished_goes_on(tmp_path: Path) -> None:
+    for name in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("run: elsewhere\nseed: 7\n")
+    (tmp_path / "2026-01-03" / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"resume: found no unfinished run in .*typo"):
+        resumed(tmp_path / "typo", named=True)
+    newest = resumed(tmp_path / "2026-01-04", named=False)
+    assert (newest.run, newest.seed, newest.resume) == (str(tmp_path / "2026-01-02"), 7, True)
+
+
+def test_a_folder_that_holds_another_run_is_refused_and_left_as_it_is(tiny_config: TrainConfig, tiny_run: Path) -> None:
+    before = (tiny_run / "config.yaml").read_text()
+    with pytest.raises(ValueError, match=r"^run: found best\.ckpt of an earlier run in .*resume=true"):
+        train(replace(tiny_config, seed=5))
+    assert (tiny_run / "config.yaml").read_text() == before
+
+
+def test_a_moved_run_still_knows_its_best_model(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    first, moved = tmp_path / "first", tmp_path / "moved"
+    config = replace(tiny_config, trainer=replace(tiny_config.trainer, epochs=1))
+    fit(config, prepared, first)
+    shutil.move(first, moved)
+    last = torch.load(moved / "checkpoints" / "last.ckpt", weights_only=False)
+    (state,) = (own for key, own in last["callbacks"].items() if key.startswith("BestCheckpoint"))
+    for name in ("best_model_score", "kth_value"):
+        state[name] = torch.tensor(0.0)  # a loss that no later epoch can beat
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(0.0))
+    torch.save(last, moved / "checkpoints" / "last.ckpt")
+    best = (moved / "checkpoints" / "best.ckpt").read_bytes()
+    longer = replace(config, resume=True, trainer=replace(config.trainer, epochs=2))
+    assert fit(longer, prepared, moved).facts["valid_loss"] == 0.0
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
+
+
+def test_training_stops_when_the_validation_loss_stops_falling(
+    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    hopeless = replace(
+        tiny_config,
+        optim=replace(tiny_config.optim, learning_rate=0.0, ema=0.0),
+        trainer=replace(tiny_config.trainer, epochs=9, patience=2),
+    )
+    assert fit(hopeless, prepared, tmp_path).facts["epochs"] == 1 + 2
 
 
 def test_shuffled_labels_leave_nothing_to_learn(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
