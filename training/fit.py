@@ -40,14 +40,14 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class LossCurve(pl.Callback):
-    """Losses per epoch, kept in the checkpoint so that a resumed run shows one unbroken curve."""
+    """Mean losses per epoch, kept in the checkpoint so that a resumed run shows one unbroken curve."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        names = ("train/loss", "valid/loss")
-        self.epochs.append({name: float(trainer.callback_metrics[name]) for name in names})
+        logged = trainer.callback_metrics
+        self.epochs.append({"train/loss": float(logged["train/loss_epoch"]), "valid/loss": float(logged["valid/loss"])})
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs}

@@ -22,7 +22,7 @@ from forewarn.targets import TargetSpec
 from training.baselines import fit_baselines
 from training.command import run_command
 from training.config import TrainConfig, typed
-from training.export import export_bundle, record_metrics
+from training.export import MEASURED, export_bundle, measured_graph, record_metrics
 from training.fit import fit, refuse_used
 from training.measure import SplitRows, measure, measure_baseline, score_split
 from training.metrics import headline
@@ -61,6 +61,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     metrics |= baseline_metrics(prepared, test, config)
     record_metrics(bundle, metrics)
     facts = {"training": fitted.facts, "model_hash": manifest.model_hash, "parity": manifest.parity}
+    facts[MEASURED] = measured_graph(manifest)
     whole = {"metrics": metrics, **facts, "data": prepared.facts}
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)

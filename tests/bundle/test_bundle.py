@@ -67,6 +67,27 @@ def test_a_manifest_that_lies_or_comes_from_another_version_is_refused(tiny_bund
             Bundle.load(copy)
 
 
+def test_a_manifest_whose_outputs_or_graphs_were_renamed_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (task,) = manifest["tasks"]
+    changes = [
+        {"tasks": [task | {"outputs": ["1h", "4h", "1d", "3d", "7d", "30d"]}]},
+        {"tasks": [task | {"outputs": task["outputs"][::-1]}]},
+        {"tasks": [task | {"transform": "log1p"}]},
+        {"tasks": [task, task]},
+        {"graphs": manifest["graphs"] | {"fp16": "sequence.onnx"}},
+        {"text": manifest["text"] | {"max_tokens": 1}},
+    ]
+    for change in changes:
+        (copy / "manifest.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(ValueError, match=r"^manifest\.json: model_hash is not that"):
+            Bundle.load(copy)
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"graphs": {"fp32": "../elsewhere.onnx"}}))
+    with pytest.raises(ValueError, match=r"^manifest\.json: graphs: found '\.\./elsewhere\.onnx'"):
+        Bundle.load(copy)
+
+
 def test_a_folder_that_is_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"python -m training\.train"):
         Bundle.load(tmp_path)

@@ -105,6 +105,19 @@ def test_a_folder_that_holds_another_run_is_refused_and_left_as_it_is(tiny_confi
     assert (tiny_run / "config.yaml").read_text() == before
 
 
+def test_the_loss_curve_shows_the_mean_of_each_epoch(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    still = replace(
+        tiny_config,
+        model=replace(tiny_config.model, dropout=0.0, field_dropout=0.0, event_dropout=0.0),
+        optim=replace(tiny_config.optim, learning_rate=0.0, ema=0.0),
+        trainer=replace(tiny_config.trainer, epochs=2),
+    )
+    # Weights that never change lose the same every epoch; the last batch differs with the order of the batches.
+    first, second = fit(still, prepared, tmp_path).facts["curve"]
+    assert first["train/loss"] == pytest.approx(second["train/loss"], rel=0.02)
+
+
 def test_a_moved_run_still_knows_its_best_model(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
     prepared = Prepared.load(tiny_run / "data" / "encoded")
     first, moved = tmp_path / "first", tmp_path / "moved"
