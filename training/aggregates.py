@@ -34,6 +34,7 @@ class Rows:
     histories: Sequence[EncodedHistory]
     labels: Sequence[TaskLabels]
     masks: Sequence[NDArray[np.bool_]] | None = None
+    starts: Sequence[int] | None = None  # events of its history before each window, None where histories are whole
 
     def keep(self) -> NDArray[np.bool_]:
         """Which of all prefixes count, bool [sum of T]."""
@@ -54,8 +55,10 @@ class Rows:
         return np.concatenate([label for label in self.labels if isinstance(label, np.ndarray)])[keep]
 
     def prefix(self) -> NDArray[np.int64]:
-        """Number of events of each of the N rows, from 1."""
-        return np.concatenate([np.arange(1, history.length + 1) for history in self.histories])[self.keep()]
+        """Number of events of each of the N rows, from 1, those before its window included."""
+        starts = [0] * len(self.histories) if self.starts is None else self.starts
+        numbers = [np.arange(1, h.length + 1) + start for h, start in zip(self.histories, starts, strict=True)]
+        return np.concatenate(numbers)[self.keep()]
 
     def clusters(self) -> NDArray[np.int64]:
         """Number of its history for each of the N rows; windows of one history share it."""

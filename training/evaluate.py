@@ -82,14 +82,17 @@ def largest_change(measured: dict[str, Any], recorded: dict[str, Any]) -> float:
 
 
 def write_scores(path: Path, rows: SplitRows, scores: dict[str, Any]) -> None:
-    """One line per prefix: history_id, prefix (events so far) and every task's scores as "<task>.<number>"."""
+    """One line per prefix: history_id, prefix (events so far) and every task's scores as "<task>.<number>".
+
+    A prefix that two windows hold is scored by the first, of which it is no mere context.
+    """
     ids = np.repeat([h.history_id for h in rows.histories], [h.length for h in rows.histories])
-    prefix = np.concatenate([np.arange(1, h.length + 1) for h in rows.histories])
+    prefix = np.concatenate([np.arange(1, h.length + 1) + start for h, start in zip(rows.histories, rows.starts, strict=True)])
     columns: dict[str, Any] = {"history_id": ids, "prefix": prefix}
     for task, values in scores.items():
         for number, column in enumerate(values.reshape(len(ids), -1).T):
             columns[f"{task}.{number}"] = column
-    pl.DataFrame(columns).write_parquet(path)
+    pl.DataFrame(columns).unique(["history_id", "prefix"], keep="first", maintain_order=True).write_parquet(path)
 
 
 def main(config: DictConfig) -> dict[str, Any]:

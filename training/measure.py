@@ -21,10 +21,11 @@ from training.metrics import evaluate_task
 
 @dataclass(frozen=True)
 class SplitRows:
-    """One split: its encoded histories and, per task, the rows that count."""
+    """One split: its encoded histories (windows of long ones) and, per task, the rows that count."""
 
     histories: list[EncodedHistory]
     tasks: dict[str, Rows]
+    starts: list[int]  # events of its history before each window
 
     @classmethod
     def load(cls, path: Path, target: TargetSpec) -> SplitRows:
@@ -33,7 +34,8 @@ class SplitRows:
         rows = [dataset[i] for i in range(len(dataset))]
         histories = [encoded_row(*row) for row in rows]
         labels = {task.name: [_labels(task, arrays) for _, arrays in rows] for task in target.tasks}
-        return cls(histories, {name: Rows(histories, own) for name, own in labels.items()})
+        starts = [int(arrays["start"][0]) for _, arrays in rows]
+        return cls(histories, {name: Rows(histories, own, starts=starts) for name, own in labels.items()}, starts)
 
 
 def _labels(task: Task, arrays: dict[str, NDArray[Any]]) -> TaskLabels:

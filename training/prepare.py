@@ -124,6 +124,7 @@ def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
 
 def _key(config: TrainConfig, target: TargetSpec, fingerprint: str) -> str:
     deciding = {
+        "arrays": 2,  # version of the columns that `write_split` writes
         "events": fingerprint,
         "splits": config.data.splits,
         "inputs": asdict(config.data.inputs),

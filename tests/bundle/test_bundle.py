@@ -142,9 +142,10 @@ def test_a_long_history_is_scored_on_its_newest_events(tiny_histories: list[Hist
         for i in range(longest // len(seed.events) + 2)
         for event in seed.events
     ]
-    (encoded,) = scorer.encode([History("h", "c", many)])
-    assert encoded.length == longest and encoded.event_ids[-1] == many[-1].event_id
-    assert scorer.run([encoded])[0]["escalation"].shape == (longest, 6)
+    for length in (longest, longest + 1, len(many)):
+        (encoded,) = scorer.encode([History("h", "c", many[:length])])
+        assert longest // 2 < encoded.length <= longest and encoded.event_ids[-1] == many[length - 1].event_id
+        assert scorer.run([encoded])[0]["escalation"].shape == (encoded.length, 6)
 
 
 def test_export_refuses_a_graph_that_differs_from_torch(tiny_run: Path, tmp_path: Path) -> None:

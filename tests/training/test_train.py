@@ -231,7 +231,7 @@ def test_a_prepared_folder_is_found_again_and_rebuilt_when_its_configuration_cha
 
 def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Path) -> None:
     from training.datamodule import encoded_row
-    from training.encode import windows
+    from training.encode import labelled_windows
 
     dataset = RaggedDataset(tiny_run / "data" / "encoded" / "train.arrow")
     name, arrays = max((dataset[i] for i in range(len(dataset))), key=lambda row: len(row[1]["position"]))
@@ -239,8 +239,8 @@ def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Pa
     labels = {"t.label": np.arange(history.length, dtype=np.int32)}
     for longest in (4, 7, history.length - 1, history.length):
         seen: list[int] = []
-        for window, own in windows(history, labels, longest):
-            assert window.length <= longest
+        for start, window, own in labelled_windows(history, labels, longest):
+            assert window.length <= longest and window.event_ids == history.event_ids[start : start + window.length]
             seen += own["t.label"][own["t.label"] >= 0].tolist()
         assert seen == list(range(history.length))
 
