@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -31,6 +32,16 @@ def run_command(main: Main, config: DictConfig) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     print(json.dumps(_plain(result), allow_nan=False), flush=True)
+
+
+def make_folder(folder: Path, setting: str) -> None:
+    """Makes a folder to write into; ValueError naming the setting where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{setting}: found {folder}, not a folder to write to ({error.strerror}); name another") from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{setting}: found {folder}, which this user may not write to; name another")
 
 
 def _plain(value: Any) -> Any:

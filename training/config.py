@@ -18,6 +18,7 @@ from forewarn.targets import ProtocolConfig
 from forewarn.text import TextConfig
 from training.losses import WEIGHTINGS
 
+PRECISIONS = ("fp32", "fp16")  # of graphs
 CONF = Path(__file__).resolve().parent.parent / "conf"
 
 
@@ -54,6 +55,11 @@ class TrainerConfig:
     deterministic: bool = True
     progress: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name}: found {getattr(self, name)}, expected at least 1; raise it")
+
 
 @dataclass
 class LoggerConfig:
@@ -84,6 +90,19 @@ class TrainConfig:
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
     report: str | None = None  # Markdown file to write the table of results to, beside <run>/report.md
+
+    def __post_init__(self) -> None:
+        # Here, because the names are used only after hours of training. The import waits: it brings every baseline.
+        from training.baselines import NAMES
+
+        for key, known in (("baselines", NAMES), ("precisions", PRECISIONS)):
+            for name in getattr(self, key):
+                if name not in known:
+                    raise ValueError(f"{key}: found {name!r}, expected some of {', '.join(known)}; correct the list")
+        if "fp32" not in self.precisions:
+            raise ValueError(
+                f"precisions: found {self.precisions}, expected fp32 among them, whose scores are measured; add fp32"
+            )
 
 
 @dataclass

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.bundle.manifest import METRICS
-from training.command import run_command
+from training.command import make_folder, run_command
 from training.config import EvaluateConfig, typed
 from training.encode import write_split
 from training.labelled import LabelledSplits
@@ -32,7 +32,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     bundle = Bundle.load(config.bundle)
     scorer = Scorer(bundle, config.provider, precision=config.precision)
     out = Path(config.out) if config.out else bundle.path.parent / f"evaluation-{config.split}"
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "out")
+    if config.report:
+        make_folder(Path(config.report).parent, "report")
     with TemporaryDirectory(dir=out) as scratch:
         splits = LabelledSplits.open(config.data, bundle.target, config.protocol, Path(scratch) / "histories")
         path = Path(scratch) / f"{config.split}.arrow"

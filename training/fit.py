@@ -13,7 +13,7 @@ from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, Model
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from forewarn.model import SequenceModel
-from training.config import LoggerConfig, TrainConfig
+from training.config import LoggerConfig, TrainConfig, TrainerConfig
 from training.datamodule import SequenceDataModule
 from training.heads import head_specs
 from training.module import SequenceModule
@@ -120,6 +120,15 @@ def refuse_used(run: Path) -> None:
         raise ValueError(
             f"run: found {used[0].name} of an earlier run in {run / CHECKPOINTS}, expected none; continue that run with "
             "resume=true, or name another folder with run=…"
+        )
+
+
+def check_machine(config: TrainerConfig) -> None:
+    """ValueError when the machine lacks what the trainer asks for."""
+    if config.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"trainer.accelerator: found {config.accelerator!r}, but torch {torch.__version__} sees no GPU here; use "
+            "trainer=cpu, or install a torch for this machine's GPU"
         )
 
 

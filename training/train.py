@@ -20,10 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from forewarn.bundle import Bundle, Scorer
 from forewarn.targets import TargetSpec
 from training.baselines import fit_baselines
-from training.command import run_command
+from training.command import make_folder, run_command
 from training.config import TrainConfig, typed
 from training.export import MEASURED, export_bundle, measured_graph, record_metrics
-from training.fit import fit, refuse_used
+from training.fit import check_machine, fit, refuse_used
 from training.measure import SplitRows, measure, measure_baseline, score_split
 from training.metrics import headline
 from training.prepare import Prepared, prepare
@@ -42,9 +42,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     run = Path(config.run)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
+        check_machine(config.trainer)
         if not config.resume:
             refuse_used(run)
-        run.mkdir(parents=True, exist_ok=True)
+        make_folder(run, "run")
+        if config.report:
+            make_folder(Path(config.report).parent, "report")
         (run / _CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         prepared = prepare(config, load_target(config), run / "data")
     else:

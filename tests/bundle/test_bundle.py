@@ -196,3 +196,12 @@ def test_attention_stays_one_node_per_layer_and_every_node_has_a_provider(tiny_b
 def test_a_provider_that_is_not_installed_is_named(tiny_bundle: Path) -> None:
     with pytest.raises(ValueError, match="provider: found 'tpu'"):
         Scorer(Bundle.load(tiny_bundle), provider="tpu")
+
+
+def test_a_provider_that_onnx_runtime_drops_in_silence_is_named(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match=r"^provider: found 'cuda', but the session runs on"):
+        Scorer(Bundle.load(tiny_bundle), provider="cuda")

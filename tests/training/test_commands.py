@@ -40,6 +40,7 @@ def test_a_sweep_gives_every_job_a_folder_of_its_own(tmp_path: Path) -> None:
     assert result["run"] == str(tmp_path / "sweep" / "1")
     hashes = {Bundle.load(tmp_path / "sweep" / job / "bundle").model_hash for job in "01"}
     assert len(hashes) == 2
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"0", "1", "multirun.yaml"}
 
 
 def test_several_processes_train_one_model(tmp_path: Path) -> None:

@@ -252,12 +252,27 @@ def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Pa
         (["data=table", "data.events=README.md"], "target: found nothing"),
         (["target=no_such_target"], "target: found 'no_such_target'"),
         (["optim.weighting=nobody"], "optim.weighting"),
+        (["baselines=[prior,oracle]"], "baselines: found 'oracle', expected some of prior"),
+        (["precisions=[fp32,int3]"], "precisions: found 'int3', expected some of fp32, fp16"),
+        (["precisions=[fp16]"], "precisions: found ['fp16'], expected fp32 among them"),
+        (["trainer.epochs=0"], "trainer.epochs: found 0, expected at least 1"),
+        (["run=README.md/run"], "run: found README.md/run, not a folder to write to"),
+        (["report=README.md/report.md"], "report: found README.md, not a folder to write to"),
         (["model.width=30"], "model.width=30"),
     ],
 )
 def test_a_users_mistake_names_the_setting(overrides: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(Exception, match=re.escape(message)):
-        train(compose(*overrides, f"run={tmp_path / 'run'}"))
+        train(compose(f"run={tmp_path / 'run'}", *overrides))
+
+
+def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^trainer\.accelerator: found 'gpu', but torch .* sees no GPU"):
+        train(compose("trainer=gpu", f"run={tmp_path / 'run'}"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_runs_differ_by_seed_and_repeat_with_it(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
