@@ -80,8 +80,9 @@ async def _proxy_port() -> int | None:
 
     `serve.status` tells of proxies only once they run, which may be later than this replica; the controller knows.
     """
-    controller = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
-    if await controller.get_proxy_location.remote() in (None, ProxyLocation.Disabled):
+    controller: Any = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    location: ProxyLocation | None = await controller.get_proxy_location.remote()
+    if location is None or location == ProxyLocation.Disabled:
         return None
     port: int = (await controller.get_http_config.remote()).port
     return port

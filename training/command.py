@@ -39,7 +39,9 @@ def make_folder(folder: Path, setting: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ValueError(f"{setting}: found {folder}, not a folder to write to ({error.strerror}); name another") from None
+        raise ValueError(
+            f"{setting}: found {folder}, not a folder to write to ({error.strerror}); name another"
+        ) from None
     if not os.access(folder, os.W_OK):
         raise ValueError(f"{setting}: found {folder}, which this user may not write to; name another")
 

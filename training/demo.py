@@ -68,7 +68,7 @@ def hazard_task(target: TargetSpec) -> str:
 
 
 def clear(run: Path) -> None:
-    """Removes what an earlier demo left in `run`, and nothing of another run; prepared data is found again by its key."""
+    """Removes what an earlier demo left in `run`, and nothing of another run; its data is found again by its key."""
     if (run / _MARK).is_file():
         for folder in ("checkpoints", "bundle"):
             shutil.rmtree(run / folder, ignore_errors=True)

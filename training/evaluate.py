@@ -89,7 +89,9 @@ def write_scores(path: Path, rows: SplitRows, scores: dict[str, Any]) -> None:
     A prefix that two windows hold is scored by the first, of which it is no mere context.
     """
     ids = np.repeat([h.history_id for h in rows.histories], [h.length for h in rows.histories])
-    prefix = np.concatenate([np.arange(1, h.length + 1) + start for h, start in zip(rows.histories, rows.starts, strict=True)])
+    prefix = np.concatenate(
+        [np.arange(1, h.length + 1) + start for h, start in zip(rows.histories, rows.starts, strict=True)]
+    )
     columns: dict[str, Any] = {"history_id": ids, "prefix": prefix}
     for task, values in scores.items():
         for number, column in enumerate(values.reshape(len(ids), -1).T):

@@ -118,8 +118,8 @@ def refuse_used(run: Path) -> None:
     """ValueError when `run` holds checkpoints: another run's weights must not be taken for this one's."""
     if used := sorted((run / CHECKPOINTS).glob("*.ckpt")):
         raise ValueError(
-            f"run: found {used[0].name} of an earlier run in {run / CHECKPOINTS}, expected none; continue that run with "
-            "resume=true, or name another folder with run=…"
+            f"run: found {used[0].name} of an earlier run in {run / CHECKPOINTS}, expected none; continue that run "
+            "with resume=true, or name another folder with run=…"
         )
 
 

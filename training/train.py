@@ -63,8 +63,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     metrics = {MODEL: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
     metrics |= baseline_metrics(prepared, test, config)
     record_metrics(bundle, metrics)
-    facts = {"training": fitted.facts, "model_hash": manifest.model_hash, "parity": manifest.parity}
-    facts[MEASURED] = measured_graph(manifest)
+    facts = {
+        "training": fitted.facts,
+        "model_hash": manifest.model_hash,
+        "parity": manifest.parity,
+        MEASURED: measured_graph(manifest),
+    }
     whole = {"metrics": metrics, **facts, "data": prepared.facts}
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)

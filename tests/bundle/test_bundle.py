@@ -203,5 +203,8 @@ def test_a_provider_that_onnx_runtime_drops_in_silence_is_named(
 ) -> None:
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match=r"^provider: found 'cuda', but the session runs on"):
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(ValueError, match=r"^provider: found 'cuda', but the session runs on"),
+    ):
         Scorer(Bundle.load(tiny_bundle), provider="cuda")

@@ -1,4 +1,4 @@
-"""What is measured is what is served, also of histories longer than the model reads: in process, over HTTP, streamed."""
+"""What is measured is what is served, of long histories too: in process, over HTTP and streamed."""
 
 from __future__ import annotations
 

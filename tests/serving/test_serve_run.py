@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -47,12 +48,12 @@ def test_replicas_listen_beside_the_proxies_but_not_on_their_port_and_ctrl_c_end
         try:
             deadline = time.monotonic() + _START_S
             said = ""
-            while not (f"port: found {proxies}, which Serve's proxies listen on" in said and '"path": "/readyz"' in said):
+            while not (
+                f"port: found {proxies}, which Serve's proxies listen on" in said and '"path": "/readyz"' in said
+            ):
                 assert process.poll() is None and time.monotonic() < deadline, said
-                try:
+                with suppress(httpx.TransportError):
                     httpx.get(f"http://127.0.0.1:{own}/readyz", timeout=2)
-                except httpx.TransportError:
-                    pass
                 time.sleep(0.5)
                 said = words.read_text()
             assert re.search(r'\{"method": "GET", "path": "/readyz", "status": 200, ', said)

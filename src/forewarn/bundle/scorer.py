@@ -33,7 +33,7 @@ class Scorer:
             self.embed = CachedEncoder.open(bundle.path / TEXT_FOLDER, providers=PROVIDERS[provider], threads=threads)
 
     def encode(self, histories: Sequence[History]) -> list[EncodedHistory]:
-        """Features and text vectors of histories, of those longer than `max_length` the last window of newest events."""
+        """Features and text vectors of histories; of those longer than `max_length`, their last window of events."""
         longest = self.bundle.featurizer.config.max_length
         embed = self.embed.encode if self.embed is not None else None
         encoded = self.bundle.featurizer.encode(histories, embed)
