@@ -89,12 +89,12 @@ def showcase(config: TrainConfig, bundle_path: Path, hazard: str) -> History:
     before_N: NDArray[np.bool_] = label.onset.max(axis=1) > 0
     ends = np.cumsum([history.length for history in rows.histories])
     best, history_id, events = -1.0, rows.histories[0].history_id, 1
-    for history, end in zip(rows.histories, ends.tolist(), strict=True):
+    for history, start, end in zip(rows.histories, rows.starts, ends.tolist(), strict=True):
         own = slice(end - history.length, end)
         last = int(np.flatnonzero(before_N[own])[-1]) if before_N[own].any() else 0
         shown = risk_N[own][max(last + 1 - _SHOWN, 0) : last + 1]
         if last >= _LEAST_SHOWN and (rise := float(shown[-1] - shown.min())) > best:
-            best, history_id, events = rise, history.history_id, last + 1
+            best, history_id, events = rise, history.history_id, start + last + 1
     whole = next(history for history in HistoryStore(run / "data" / "histories") if history.history_id == history_id)
     return History(history_id, whole.customer_id, bundle.target.visible(whole).events[:events])
 
