@@ -103,7 +103,9 @@ class _Observer:
 
 def log_requests() -> None:
     """Sends the access log to stdout, one JSON object a line; for processes whose logging is not set up otherwise."""
-    handler = logging.StreamHandler(sys.stdout)
+    # The process's own stdout, which Ray shows to who started the service: Serve turns `sys.stdout` of a replica into
+    # its own log, at a level that is off.
+    handler = logging.StreamHandler(sys.__stdout__)
     handler.setFormatter(logging.Formatter("%(message)s"))
     ACCESS.addHandler(handler)
     ACCESS.setLevel(logging.INFO)

@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import ray
 from fastapi import FastAPI
 from ray import serve
 from ray.serve import Application, Deployment
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+from ray.serve.config import ProxyLocation
 
 from serving.app import create_app, log_requests
 from serving.autoscaling import METRIC
@@ -35,6 +38,12 @@ class Replica:
         config = load(settings)
         if config.access_log:
             log_requests()
+        if config.port is not None and config.port == await _proxy_port():
+            # Both would get it, through SO_REUSEPORT, and each would answer some of the connections.
+            raise ValueError(
+                f"port: found {config.port}, which Serve's proxies listen on, expected another; leave port out to be "
+                "reached through them, or turn them off (proxy_location: Disabled in a config file)"
+            )
         self.engine = Engine(config)
         await self.engine.warm_up()
         self.api = create_app(self.engine)
@@ -64,6 +73,19 @@ class Replica:
             if (listener := getattr(self, "listener", None)) is not None:
                 listener.close(engine.config.drain_s)
             engine.close()
+
+
+async def _proxy_port() -> int | None:
+    """The port of Serve's proxies, None where they are off.
+
+    `serve.status` tells of proxies only once they run, which may be later than this replica; the controller knows.
+    """
+    controller: Any = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    location: ProxyLocation | None = await controller.get_proxy_location.remote()
+    if location is None or location == ProxyLocation.Disabled:
+        return None
+    port: int = (await controller.get_http_config.remote()).port
+    return port
 
 
 def build(args: Mapping[str, Any]) -> Application:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -29,10 +31,27 @@ def run_command(main: Main, config: DictConfig) -> None:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(json.dumps(result, default=_plain), flush=True)
+    print(json.dumps(_plain(result), allow_nan=False), flush=True)
 
 
-def _plain(value: object) -> object:
+def make_folder(folder: Path, setting: str) -> None:
+    """Makes a folder to write into; ValueError naming the setting where that cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{setting}: found {folder}, not a folder to write to ({error.strerror}); name another"
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"{setting}: found {folder}, which this user may not write to; name another")
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON knows it: a path is text, and a number that is none (NaN, infinity) is null."""
+    if isinstance(value, dict):
+        return {name: _plain(own) for name, own in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(own) for own in value]
     if isinstance(value, Path):
         return value.as_posix()
-    raise TypeError(f"result holds a {type(value).__name__}, expected plain JSON values")
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from training.losses import WEIGHTINGS
 from training.weights import WeightsConfig
 
 LINT = ("warn", "refuse", "off")
+PRECISIONS = ("fp32", "fp16")  # of graphs
 CONF = Path(__file__).resolve().parent.parent / "conf"
 SAVED = "config.yaml"  # a run's configuration, in its folder
 
@@ -57,6 +58,11 @@ class TrainerConfig:
     deterministic: bool = True
     progress: bool = True
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"trainer.{name}: found {getattr(self, name)}, expected at least 1; raise it")
+
 
 @dataclass
 class LoggerConfig:
@@ -85,7 +91,7 @@ class TrainConfig:
     pretrained: str | None = None  # folder of a run whose vocabularies and network body this run starts from
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
-    resume: bool = False  # continue the run in `run`, or the newest unfinished one beside it
+    resume: bool = False  # continue the run in `run` or, if that is not given, the newest unfinished one of its name
     baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm"])
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
@@ -96,6 +102,17 @@ class TrainConfig:
     lint_histories: int = 20_000  # histories that the leakage linter looks at, a random part of more
 
     def __post_init__(self) -> None:
+        # Here, because the names are used only after hours of training. The import waits: it brings every baseline.
+        from training.baselines import NAMES
+
+        for key, known in (("baselines", NAMES), ("precisions", PRECISIONS)):
+            for name in getattr(self, key):
+                if name not in known:
+                    raise ValueError(f"{key}: found {name!r}, expected some of {', '.join(known)}; correct the list")
+        if "fp32" not in self.precisions:
+            raise ValueError(
+                f"precisions: found {self.precisions}, expected fp32 among them, whose scores are measured; add fp32"
+            )
         if self.lint == "False":  # what YAML makes of a bare off
             self.lint = "off"
         if self.lint not in LINT:
@@ -143,11 +160,11 @@ def typed(config: DictConfig, kind: type[Any]) -> Any:
 
 
 def saved_config(run: Path) -> TrainConfig:
-    """The configuration that a training run was started with; ValueError where `run` holds none."""
+    """The configuration a run was started with, under the name its folder has now; ValueError where there is none."""
     if not (run / SAVED).is_file():
         raise ValueError(f"run: found no {run / SAVED}, expected the folder of a training run; correct run=")
     saved: TrainConfig = typed(OmegaConf.load(run / SAVED), TrainConfig)  # type: ignore[arg-type]
-    return saved
+    return replace(saved, run=run.as_posix())
 
 
 def compose(*overrides: str, root: str = "train", kind: type[Any] = TrainConfig) -> Any:

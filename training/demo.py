@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,50 +25,77 @@ from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.events import Event, History, HistoryStore
-from forewarn.targets import HazardLabels
-from training.command import run_command
+from forewarn.targets import HazardLabels, TargetSpec
+from training.command import make_folder, run_command
 from training.config import TrainConfig, typed
+from training.fit import refuse_used
 from training.measure import SplitRows, score_split
 from training.prepare import Prepared
 from training.remote import post_json
+from training.target import load_target
 from training.train import train
 
+_MARK = ".demo"  # in a run folder: the demo made it and may clear it
 _SHOWN, _LEAST_SHOWN = 14, 3  # newest events of the customer that are streamed one by one
 
 
 def demo(config: TrainConfig) -> dict[str, Any]:
     """Trains, serves, streams one customer; leaves the service up until Ctrl-C unless DEMO_ONCE is set."""
+    hazard = hazard_task(load_target(config))
+    clear(Path(config.run))
     print("1/3 training the tiny model", flush=True)
     result = train(config)
     bundle = Path(result["bundle"])
-    history = showcase(config, bundle)
+    history = showcase(config, bundle, hazard)
     print("2/3 starting the service", flush=True)
     with service(bundle) as url:
         print(f"3/3 streaming {history.customer_id} to {url}/v1/score\n", flush=True)
-        risk = stream(url, history, Bundle.load(bundle))
+        risk = stream(url, history, Bundle.load(bundle), hazard)
         if not os.environ.get("DEMO_ONCE"):
             print(f"\nThe service stays up: {url}/docs. Ctrl-C ends it.", flush=True)
             wait_for_interrupt()
     return {"bundle": bundle, "customer": history.customer_id, "risk": risk, "headline": result["headline"]}
 
 
-def showcase(config: TrainConfig, bundle_path: Path) -> History:
+def hazard_task(target: TargetSpec) -> str:
+    """The name of the target's first hazard task, whose risk is shown; ValueError when it has none."""
+    for task in target.tasks:
+        if task.kind == "hazard":
+            return task.name
+    raise ValueError(
+        f"target: found {target.name!r} without a hazard task, expected one, since the demo shows a risk; name another "
+        "with target=…, or train on this data with python -m training.train"
+    )
+
+
+def clear(run: Path) -> None:
+    """Removes what an earlier demo left in `run`, and nothing of another run; its data is found again by its key."""
+    if (run / _MARK).is_file():
+        for folder in ("checkpoints", "bundle"):
+            shutil.rmtree(run / folder, ignore_errors=True)
+        for file in ("config.yaml", "metrics.json", "report.md"):
+            (run / file).unlink(missing_ok=True)
+    refuse_used(run)
+    make_folder(run, "run")
+    (run / _MARK).touch()
+
+
+def showcase(config: TrainConfig, bundle_path: Path, hazard: str) -> History:
     """The history, up to its last event before an onset, of the test customer whose risk rose most on the way there."""
     bundle, run = Bundle.load(bundle_path), Path(config.run)
     rows = SplitRows.load(Prepared.load(run / "data" / "encoded").split("test"), bundle.target)
-    task = next(task for task in bundle.target.tasks if task.kind == "hazard")
-    risk_N = score_split(Scorer(bundle), rows.histories, bundle.target)[task.name][:, -1]
-    label = rows.tasks[task.name].label()
+    risk_N = score_split(Scorer(bundle), rows.histories, bundle.target)[hazard][:, -1]
+    label = rows.tasks[hazard].label()
     assert isinstance(label, HazardLabels)
     before_N: NDArray[np.bool_] = label.onset.max(axis=1) > 0
     ends = np.cumsum([history.length for history in rows.histories])
     best, history_id, events = -1.0, rows.histories[0].history_id, 1
-    for history, end in zip(rows.histories, ends.tolist(), strict=True):
+    for history, start, end in zip(rows.histories, rows.starts, ends.tolist(), strict=True):
         own = slice(end - history.length, end)
         last = int(np.flatnonzero(before_N[own])[-1]) if before_N[own].any() else 0
         shown = risk_N[own][max(last + 1 - _SHOWN, 0) : last + 1]
         if last >= _LEAST_SHOWN and (rise := float(shown[-1] - shown.min())) > best:
-            best, history_id, events = rise, history.history_id, last + 1
+            best, history_id, events = rise, history.history_id, start + last + 1
     whole = next(history for history in HistoryStore(run / "data" / "histories") if history.history_id == history_id)
     return History(history_id, whole.customer_id, bundle.target.visible(whole).events[:events])
 
@@ -93,9 +121,9 @@ def service(bundle: Path) -> Iterator[str]:
             process.kill()
 
 
-def stream(url: str, history: History, bundle: Bundle) -> list[float]:
+def stream(url: str, history: History, bundle: Bundle, task: str) -> list[float]:
     """Posts the history after each of its newest events and prints how the risk moves and what moved it."""
-    task, horizon = bundle.manifest.tasks[0].name, bundle.manifest.tasks[0].outputs[-1]
+    horizon = next(known.outputs[-1] for known in bundle.manifest.tasks if known.name == task)
     first = max(len(history.events) - _SHOWN, 0)
     texts = {event.event_id: describe(event) for event in history.events}
     risks: list[float] = []

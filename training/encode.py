@@ -7,8 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from forewarn.events import History
-from forewarn.sequence import EncodedHistory, Featurizer, RaggedWriter
+from forewarn.sequence import EncodedHistory, Featurizer, RaggedWriter, context_length, windows
 from forewarn.text import CachedEncoder
 from training.labelled import Arrays, progress, unlabel
 
@@ -28,31 +30,23 @@ def write_split(
         for chunk in chunks(progress(labelled, f"encode {name}"), _CHUNK):
             encoded = featurizer.encode([h for h, _ in chunk], embed.encode if embed is not None else None)
             for history, (_, labels) in zip(encoded, chunk, strict=True):
-                for window, window_labels in windows(history, labels, featurizer.config.max_length):
-                    writer.add(history.history_id, window.arrays() | window_labels)
+                for start, window, window_labels in labelled_windows(history, labels, featurizer.config.max_length):
+                    # `start` numbers the window's events within its history.
+                    writer.add(history.history_id, window.arrays() | window_labels | {"start": np.array([start])})
                     counts["windows"] += 1
                 counts["histories"] += 1
                 counts["events"] += history.length
     return counts
 
 
-def windows(history: EncodedHistory, labels: Arrays, longest: int) -> Iterator[tuple[EncodedHistory, Arrays]]:
-    """Cuts a long history into windows of `longest` events that overlap by half; every prefix is labelled once.
-
-    The first half of every window but the first is context only, so each labelled prefix sees at least half a window.
-    """
-    if history.length <= longest:
-        yield history, labels
-        return
-    step = max(longest // 2, 1)
-    for start in range(0, history.length - longest + step, step):
-        stop = min(start + longest, history.length)
-        context = 0 if start == 0 else longest - step
-        if start + context >= stop:
-            return
+def labelled_windows(
+    history: EncodedHistory, labels: Arrays, longest: int
+) -> Iterator[tuple[int, EncodedHistory, Arrays]]:
+    """The windows of a history as (start, window, labels); every prefix is labelled once, where it is not context."""
+    for start, stop in windows(history.length, longest):
         cut = {name: array[start:stop].copy() for name, array in labels.items()}
-        unlabel({name: array for name, array in cut.items() if "." in name}, slice(context))
-        yield history.take(slice(start, stop)), cut
+        unlabel({name: array for name, array in cut.items() if "." in name}, slice(context_length(start, longest)))
+        yield start, history.take(slice(start, stop)), cut
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.bundle.manifest import METRICS
-from training.command import run_command
+from training.command import make_folder, run_command
 from training.config import EvaluateConfig, typed
 from training.encode import write_split
 from training.labelled import LabelledSplits
@@ -32,7 +32,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     bundle = Bundle.load(config.bundle)
     scorer = Scorer(bundle, config.provider, precision=config.precision)
     out = Path(config.out) if config.out else bundle.path.parent / f"evaluation-{config.split}"
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out, "out")
+    if config.report:
+        make_folder(Path(config.report).parent, "report")
     with TemporaryDirectory(dir=out) as scratch:
         splits = LabelledSplits.open(config.data, bundle.target, config.protocol, Path(scratch) / "histories")
         path = Path(scratch) / f"{config.split}.arrow"
@@ -82,14 +84,20 @@ def largest_change(measured: dict[str, Any], recorded: dict[str, Any]) -> float:
 
 
 def write_scores(path: Path, rows: SplitRows, scores: dict[str, Any]) -> None:
-    """One line per prefix: history_id, prefix (events of its case so far), every task's scores as "<task>.<number>"."""
-    ids = np.repeat([h.history_id for h in rows.histories], [h.length for h in rows.histories])
+    """One line per prefix: history_id, event (events of the history so far), prefix (those of its case), the scores.
+
+    Scores are named "<task>.<number>".
+    A prefix that two windows hold is scored by the first, of which it is no mere context.
+    """
+    lengths = [history.length for history in rows.histories]
+    ids = np.repeat([history.history_id for history in rows.histories], lengths)
+    event = np.concatenate([np.arange(1, n + 1) + start for n, start in zip(lengths, rows.starts, strict=True)])
     prefix = next(iter(rows.tasks.values())).prefix()
-    columns: dict[str, Any] = {"history_id": ids, "prefix": prefix}
+    columns: dict[str, Any] = {"history_id": ids, "event": event, "prefix": prefix}
     for task, values in scores.items():
         for number, column in enumerate(values.reshape(len(ids), -1).T):
             columns[f"{task}.{number}"] = column
-    pl.DataFrame(columns).write_parquet(path)
+    pl.DataFrame(columns).unique(["history_id", "event"], keep="first", maintain_order=True).write_parquet(path)
 
 
 def main(config: DictConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ from training.prepare import Prepared
 from training.provenance import git_commit
 from training.weights import WeightsConfig
 
+log = logging.getLogger(__name__)
+MEASURED = "graph_hash"  # in a run's metrics.json: the graph that its metrics were measured with
 _PARITY_HISTORIES = 64  # validation histories that every graph is checked on, beside single events
 
 
@@ -104,6 +107,24 @@ def record_metrics(bundle: Path, metrics: dict[str, Any]) -> Manifest:
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return manifest
+
+
+def measured_graph(manifest: Manifest) -> str | None:
+    """SHA-256 of the graph that metrics come from, weights and calibration included; None for a bundle without it."""
+    return manifest.files.get(manifest.graphs.get("fp32", ""))
+
+
+def run_metrics(run: Path, manifest: Manifest) -> dict[str, Any]:
+    """The metrics that a run measured with this very graph; empty when there are none."""
+    path = run / METRICS
+    recorded: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    graph = measured_graph(manifest)
+    if graph is not None and recorded.get(MEASURED) == graph:
+        metrics: dict[str, Any] = recorded["metrics"]
+        return metrics
+    if recorded:
+        log.warning("the metrics in %s are of another model; measure this one: python -m training.evaluate", path)
+    return {}
 
 
 def seal_with(folder: Path, metrics: dict[str, Any], **facts: Any) -> Manifest:
@@ -172,6 +193,8 @@ def main(config: DictConfig) -> dict[str, Any]:
     destination = Path(export.bundle) if export.bundle else run / "bundle"
     weights = saved_config(run).weights
     manifest = export_bundle(network, prepared, destination, export.precisions, export.provider, weights)
+    if metrics := run_metrics(run, manifest):
+        manifest = record_metrics(destination, metrics)
     return {"bundle": destination, "model_hash": manifest.model_hash, "parity": manifest.parity}
 
 

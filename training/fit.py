@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from forewarn.model import Ensemble, SequenceModel
 from forewarn.sequence import RaggedDataset
-from training.config import LoggerConfig, TrainConfig
+from training.config import LoggerConfig, TrainConfig, TrainerConfig
 from training.datamodule import SequenceDataModule
 from training.heads import head_specs
 from training.module import SequenceModule
@@ -26,17 +26,33 @@ from training.weights import RowWeights
 log = logging.getLogger(__name__)
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
 _FACTS = "facts.json"  # written when a member is finished
+_CHECKPOINT_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps `best` and `last`; a run whose folder was moved or copied still knows how good its best model was."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        # Lightning forgets the best score where the folder's path has changed, and a worse model would replace it.
+        assert self.dirpath is not None
+
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {name: here(state_dict[name]) for name in _CHECKPOINT_PATHS}
+        best = {here(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
 
 
 class LossCurve(pl.Callback):
-    """Losses per epoch, kept in the checkpoint so that a resumed run shows one unbroken curve."""
+    """Mean losses per epoch, kept in the checkpoint so that a resumed run shows one unbroken curve."""
 
     def __init__(self) -> None:
         self.epochs: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        names = ("train/loss", "valid/loss")
-        self.epochs.append({name: float(trainer.callback_metrics[name]) for name in names})
+        logged = trainer.callback_metrics
+        self.epochs.append({"train/loss": float(logged["train/loss_epoch"]), "valid/loss": float(logged["valid/loss"])})
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs}
@@ -68,7 +84,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
 
 
 def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path, number: int = 0) -> dict[str, Any]:
-    """Trains one network until the validation loss stops falling; continues from `<folder>/last.ckpt` if that exists.
+    """Trains one network until the validation loss stops falling; `config.resume` continues from `<folder>/last.ckpt`.
 
     Returns how the training went; `<folder>/best.ckpt` holds the network of the epoch with the lowest validation loss.
     """
@@ -87,7 +103,7 @@ def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path,
     log.info("training batches hold %.1f %% real tokens", 100 * batches.real_token_share())
 
     # `last` is written every epoch, `best` only when the validation loss improves.
-    best = ModelCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
+    best = BestCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
     curve = LossCurve()
     # The curve comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
     callbacks: list[pl.Callback] = [curve, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
@@ -112,8 +128,8 @@ def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path,
         use_distributed_sampler=False,  # token-budget batches shard themselves
         reload_dataloaders_every_n_epochs=1,  # each epoch has its own order of batches
     )
-    last = folder / LAST
-    trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
+    last = folder / LAST if config.resume and (folder / LAST).is_file() else None
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
     return {
         "epochs": len(curve.epochs),
         "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
@@ -153,6 +169,24 @@ def _join(facts: list[dict[str, Any]]) -> dict[str, Any]:
         "curve": facts[0]["curve"],
         "members": facts,
     }
+
+
+def refuse_used(run: Path) -> None:
+    """ValueError when `run` holds checkpoints: another run's weights must not be taken for this one's."""
+    if used := sorted((run / CHECKPOINTS).rglob("*.ckpt")):
+        raise ValueError(
+            f"run: found {used[0].name} of an earlier run in {run / CHECKPOINTS}, expected none; continue that run "
+            "with resume=true, or name another folder with run=…"
+        )
+
+
+def check_machine(config: TrainerConfig) -> None:
+    """ValueError when the machine lacks what the trainer asks for."""
+    if config.accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"trainer.accelerator: found {config.accelerator!r}, but torch {torch.__version__} sees no GPU here; use "
+            "trainer=cpu, or install a torch for this machine's GPU"
+        )
 
 
 def load_model(checkpoint: Path) -> SequenceModel:

@@ -68,7 +68,7 @@ class LabelledSplits:
         histories = progress(store, "summaries", len(store))
         index = [summary for history in histories for summary in summarise(history, target, protocol)]
         return cls(
-            store, target, protocol, assign_splits(index, protocol, given), {unit.unit_id: unit for unit in index}
+            store, target, protocol, assign_splits(index, protocol, given), {summary.unit: summary for summary in index}
         )
 
     def units(self, split: str) -> Iterator[History]:

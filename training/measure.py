@@ -21,10 +21,11 @@ from training.metrics import evaluate_task
 
 @dataclass(frozen=True)
 class SplitRows:
-    """One split: its encoded histories and, per task, the rows that count."""
+    """One split: its encoded histories (windows of long ones) and, per task, the rows that count."""
 
     histories: list[EncodedHistory]
     tasks: dict[str, Rows]
+    starts: list[int]  # events of its history before each window
 
     @classmethod
     def load(cls, path: Path, target: TargetSpec) -> SplitRows:
@@ -35,7 +36,7 @@ class SplitRows:
         labels = {task.name: [_labels(task, arrays) for _, arrays in rows] for task in target.tasks}
         cases, prefixes = ([arrays[name] for _, arrays in rows] for name in ("case", "prefix"))
         tasks = {name: Rows(histories, own, cases=cases, prefixes=prefixes) for name, own in labels.items()}
-        return cls(histories, tasks)
+        return cls(histories, tasks, [int(arrays["start"][0]) for _, arrays in rows])
 
 
 def _labels(task: Task, arrays: dict[str, NDArray[Any]]) -> TaskLabels:

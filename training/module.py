@@ -62,7 +62,11 @@ class SequenceModule(pl.LightningModule):
             loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting, rows_BT)
             self.log(f"{stage}/{head.name}", loss, batch_size=histories, sync_dist=stage == "valid")
             total = total + head.weight * loss
-        self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")
+        # Per step for the progress bar, and the mean of the epoch for its curve.
+        self.log(
+            f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid",
+            on_step=stage == "train", on_epoch=True,
+        )  # fmt: skip
         return total
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:

@@ -141,6 +141,7 @@ def _key(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | Non
     """SHA-256 of everything that decides the encoded splits: contents, never the names of files that hold them."""
     assignment = splits.assignment
     deciding = {
+        "arrays": 3,  # version of the columns that `write_split` writes
         "events": splits.store.fingerprint,
         "splits": [sorted(assignment.split.items()), assignment.cut, assignment.learn_until],
         "inputs": asdict(config.data.inputs),

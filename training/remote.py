@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from forewarn.bundle import Bundle
 from forewarn.events import History
+from forewarn.sequence import windows
 
 PER_REQUEST = 16  # histories
 _GROUPS = {"hazard": "risk", "classification": "classes", "regression": "values"}
@@ -36,15 +37,18 @@ def post_json(url: str, body: dict[str, Any], timeout_s: float = 60.0) -> dict[s
 def score_remote(url: str, histories: Sequence[History], bundle: Bundle) -> dict[str, NDArray[np.float32]]:
     """Scores of every prefix of whole histories by the service at `url`, in the layout of `score_split`.
 
-    ValueError when the service runs another model than `bundle`.
+    A history longer than the model reads is sent once per window, up to the window's end: what the service reads of it
+    then is that window. ValueError when the service runs another model than `bundle`.
     """
     values: dict[str, list[list[float]]] = {task.name: [] for task in bundle.manifest.tasks}
-    for start in tqdm(range(0, len(histories), PER_REQUEST), desc="score over HTTP", disable=None, leave=False):
-        chunk = histories[start : start + PER_REQUEST]
+    longest = bundle.featurizer.config.max_length
+    ends = [(history, stop) for history in histories for _, stop in windows(len(history.events), longest)]
+    for start in tqdm(range(0, len(ends), PER_REQUEST), desc="score over HTTP", disable=None, leave=False):
+        chunk = ends[start : start + PER_REQUEST]
         body = {
             "histories": [
-                {"customer_id": h.customer_id, "history_id": h.history_id, "events": msgspec.to_builtins(h.events)}
-                for h in chunk
+                {"customer_id": h.customer_id, "history_id": h.history_id, "events": msgspec.to_builtins(h.events[:n])}
+                for h, n in chunk
             ]
         }
         answer = post_json(f"{url.rstrip('/')}/v1/score", body)

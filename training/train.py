@@ -19,10 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Scorer
 from training.baselines import fit_baselines
-from training.command import run_command
+from training.command import make_folder, run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
-from training.export import export_bundle, record_metrics
-from training.fit import fit
+from training.export import MEASURED, export_bundle, measured_graph, record_metrics
+from training.fit import check_machine, fit, refuse_used
 from training.lint import lint_run
 from training.measure import SplitRows, measure, measure_baseline, score_split
 from training.metrics import headline
@@ -41,9 +41,14 @@ def train(config: TrainConfig) -> dict[str, Any]:
     Processes of a distributed run beyond the first only fit, and return an empty result.
     """
     run = Path(config.run)
-    run.mkdir(parents=True, exist_ok=True)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
+        check_machine(config.trainer)
+        if not config.resume:
+            refuse_used(run)
+        make_folder(run, "run")
+        if config.report:
+            make_folder(Path(config.report).parent, "report")
         (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         prepared = prepare(config, load_target(config), run / "data")
         leakage = lint_run(config, prepared, run / "data")
@@ -60,7 +65,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     metrics = {MODEL: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
     metrics |= baseline_metrics(prepared, test, config)
     record_metrics(bundle, metrics)
-    facts = {"training": fitted.facts, "model_hash": manifest.model_hash, "parity": manifest.parity}
+    facts = {
+        "training": fitted.facts,
+        "model_hash": manifest.model_hash,
+        "parity": manifest.parity,
+        MEASURED: measured_graph(manifest),
+    }
     whole = {"metrics": metrics, **facts, "data": prepared.facts, "lint": leakage}
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)
@@ -87,28 +97,32 @@ def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -
     return metrics
 
 
-def resumed(config: TrainConfig) -> TrainConfig:
-    """The configuration of the run to continue: the one in `run`, else the newest unfinished one beside it."""
-    run = Path(config.run)
-    candidates = [run] if (run / SAVED).is_file() else sorted(run.parent.glob(f"*/{SAVED}"), reverse=True)
-    folders = [path if path.is_dir() else path.parent for path in candidates]
-    unfinished = [folder for folder in folders if not (folder / "metrics.json").is_file()]
+def resumed(run: Path, named: bool) -> TrainConfig:
+    """The configuration of the run to continue: the one in `run` if it was `named`, else the newest unfinished beside.
+
+    A name that was mistyped must not continue another run.
+    """
+    folders = [run] if named else sorted(run.parent.glob("*"), reverse=True)
+    unfinished = [
+        folder for folder in folders if (folder / SAVED).is_file() and not (folder / "metrics.json").is_file()
+    ]
     if not unfinished:
         raise ValueError(
-            f"resume: found no unfinished run in {run} or beside it, expected one; name its folder with run=…, "
-            "or start a new run without resume"
+            f"resume: found no unfinished run in {run if named else run.parent}, expected one; name its folder with "
+            "run=…, or start a new run without resume"
         )
     log.info("resuming %s with its own configuration", unfinished[0])
-    return replace(saved_config(unfinished[0]), run=unfinished[0].as_posix())
+    return replace(saved_config(unfinished[0]), resume=True)
 
 
 def main(config: DictConfig) -> dict[str, Any]:
     """Trains, or continues a run with `resume=true`."""
     parsed: TrainConfig = typed(config, TrainConfig)
     if run := os.environ.get(_RUN_VARIABLE):  # a process that Lightning started for a distributed run
-        parsed = replace(parsed, run=run)
+        parsed = saved_config(Path(run))  # a resumed run's command line does not say what the first process found there
     elif parsed.resume:
-        parsed = resumed(parsed)
+        named = any(override.startswith("run=") for override in HydraConfig.get().overrides.task)
+        parsed = resumed(Path(parsed.run), named)
     elif HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
         # All jobs of a sweep start from one timestamp; their number keeps their folders apart.
         parsed = replace(parsed, run=f"{parsed.run}/{HydraConfig.get().job.num}")

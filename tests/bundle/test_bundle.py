@@ -67,6 +67,27 @@ def test_a_manifest_that_lies_or_comes_from_another_version_is_refused(tiny_bund
             Bundle.load(copy)
 
 
+def test_a_manifest_whose_outputs_or_graphs_were_renamed_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (task,) = manifest["tasks"]
+    changes = [
+        {"tasks": [task | {"outputs": ["1h", "4h", "1d", "3d", "7d", "30d"]}]},
+        {"tasks": [task | {"outputs": task["outputs"][::-1]}]},
+        {"tasks": [task | {"transform": "log1p"}]},
+        {"tasks": [task, task]},
+        {"graphs": manifest["graphs"] | {"fp16": "sequence.onnx"}},
+        {"text": manifest["text"] | {"max_tokens": 1}},
+    ]
+    for change in changes:
+        (copy / "manifest.json").write_text(json.dumps(manifest | change))
+        with pytest.raises(ValueError, match=r"^manifest\.json: model_hash is not that"):
+            Bundle.load(copy)
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"graphs": {"fp32": "../elsewhere.onnx"}}))
+    with pytest.raises(ValueError, match=r"^manifest\.json: graphs: found '\.\./elsewhere\.onnx'"):
+        Bundle.load(copy)
+
+
 def test_a_folder_that_is_no_bundle_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"python -m training\.train"):
         Bundle.load(tmp_path)
@@ -121,9 +142,10 @@ def test_a_long_history_is_scored_on_its_newest_events(tiny_histories: list[Hist
         for i in range(longest // len(seed.events) + 2)
         for event in seed.events
     ]
-    (encoded,) = scorer.encode([History("h", "c", many)])
-    assert encoded.length == longest and encoded.event_ids[-1] == many[-1].event_id
-    assert scorer.run([encoded])[0]["escalation"].shape == (longest, 6)
+    for length in (longest, longest + 1, len(many)):
+        (encoded,) = scorer.encode([History("h", "c", many[:length])])
+        assert longest // 2 < encoded.length <= longest and encoded.event_ids[-1] == many[length - 1].event_id
+        assert scorer.run([encoded])[0]["escalation"].shape == (encoded.length, 6)
 
 
 def test_export_refuses_a_graph_that_differs_from_torch(tiny_run: Path, tmp_path: Path) -> None:
@@ -174,3 +196,15 @@ def test_attention_stays_one_node_per_layer_and_every_node_has_a_provider(tiny_b
 def test_a_provider_that_is_not_installed_is_named(tiny_bundle: Path) -> None:
     with pytest.raises(ValueError, match="provider: found 'tpu'"):
         Scorer(Bundle.load(tiny_bundle), provider="tpu")
+
+
+def test_a_provider_that_onnx_runtime_drops_in_silence_is_named(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(ValueError, match=r"^provider: found 'cuda', but the session runs on"),
+    ):
+        Scorer(Bundle.load(tiny_bundle), provider="cuda")

@@ -93,3 +93,12 @@ def test_a_program_leaves_no_log_file_where_it_is_started(root: str) -> None:
         hydra = compose(root, return_hydra_config=True).hydra
     assert hydra.output_subdir is None
     assert "file" not in hydra.job_logging.root.handlers
+
+
+@pytest.mark.parametrize("root", ["train", "export", "evaluate", "serve"])
+def test_help_shows_commands_to_copy(root: str) -> None:
+    importlib.import_module(MODULES[root])
+    with initialize_config_dir(str(CONF), version_base=None):
+        shown = compose(root, return_hydra_config=True).hydra.help
+    assert "== Examples ==" in shown.template
+    assert shown.template.count(f"{shown.app_name} ") >= 3

@@ -19,7 +19,7 @@ def make(repository: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def phony_targets(repository: Path) -> set[str]:
     declared = re.search(r"^\.PHONY: (.+)$", (repository / "Makefile").read_text(), re.MULTILINE)
     assert declared is not None
-    return set(declared.group(1).split())
+    return set(re.sub(r"\$\(.*", "", declared.group(1)).split())
 
 
 def test_the_promised_targets_are_the_targets(repository: Path) -> None:
@@ -47,6 +47,22 @@ def test_variables_reach_the_command(arguments: list[str], command: str, reposit
     planned = make(repository, "--dry-run", *arguments)
     assert planned.returncode == 0, planned.stderr
     assert command in planned.stdout
+
+
+def test_setup_installs_again_only_for_other_extras(repository: Path, tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints/cpu.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((repository / name).read_text())
+
+    def planned(*arguments: str) -> str:
+        return make(tmp_path, "--dry-run", "setup", *arguments).stdout
+
+    assert "-e '.[cpu,minilm,mlflow,dev]'" in planned()
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / ".installed").write_text("cpu,dev\n")
+    assert "pip install" not in planned() + planned("EXTRAS=cpu,dev")
+    assert "-e '.[gpu,dev]'" in planned("EXTRAS=gpu,dev")
+    assert "-m venv --clear .venv" in planned("EXTRAS=gpu,dev")
 
 
 def setup_with(repository: Path, folder: Path, python3: str | None = None) -> subprocess.CompletedProcess[str]:

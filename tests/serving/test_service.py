@@ -94,12 +94,14 @@ def run_command(repository: Path, *settings: str) -> subprocess.Popen[str]:
 def test_the_command_says_where_it_listens_and_finishes_accepted_requests_when_told_to_stop(
     repository: Path, tiny_bundle: Path, events: Any
 ) -> None:
-    command = run_command(repository, f"bundle={tiny_bundle}", "port=0", "threads=1")
+    command = run_command(repository, f"bundle={tiny_bundle}", "port=0", "threads=1", "access_log=true")
     assert command.stdout is not None
     try:
-        lines = [command.stdout.readline(), command.stdout.readline()]
-        facts = json.loads(lines[1])
-        assert facts["url"] in lines[0]
+        lines = [command.stdout.readline()]
+        while not lines[-1].startswith("{"):  # the access log may come first: starting asks /readyz
+            lines.append(command.stdout.readline())
+        facts = json.loads(lines[-1])
+        assert any(line.startswith("forewarn listens on") and facts["url"] in line for line in lines)
         assert facts["ready_s"] < 20
         long = {"histories": [{"customer_id": f"c{i}", "events": events(512)} for i in range(64)], "trajectory": False}
         answers: list[httpx.Response] = []
@@ -114,6 +116,7 @@ def test_the_command_says_where_it_listens_and_finishes_accepted_requests_when_t
         assert answers[0].status_code == 200
         assert len(answers[0].json()["histories"]) == 64
         assert command.wait(30) == 0
+        assert '{"method": "GET", "path": "/metrics", "status": 200, ' in command.stdout.read()
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{facts['url']}/livez")
     finally:

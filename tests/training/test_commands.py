@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
+from omegaconf import OmegaConf
 
 from forewarn.bundle import Bundle
 from forewarn.sequence import RaggedDataset, TokenBudgetBatches
+from training.command import run_command
 from training.config import EvaluateConfig, ExportConfig, LoggerConfig, TrainConfig, compose
+from training.export import run_metrics
 from training.fit import fit
 from training.prepare import Prepared, prepare
 from training.train import load_target
@@ -35,18 +40,41 @@ def test_a_sweep_gives_every_job_a_folder_of_its_own(tmp_path: Path) -> None:
     assert result["run"] == str(tmp_path / "sweep" / "1")
     hashes = {Bundle.load(tmp_path / "sweep" / job / "bundle").model_hash for job in "01"}
     assert len(hashes) == 2
+    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"0", "1", "multirun.yaml"}
 
 
 def test_several_processes_train_one_model(tmp_path: Path) -> None:
     several = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.workers=0")
-    result = last_line("training.train", *SMALL, *several, "trainer.precision=32-true", f"run={tmp_path / 'run'}")
+    run = tmp_path / "run"
+    result = last_line("training.train", *SMALL, *several, "trainer.precision=32-true", f"run={run}")
     assert Bundle.load(str(result["bundle"])).model_hash == result["model_hash"]
+    # As if it had been killed after the first of two epochs.
+    (run / "metrics.json").unlink()
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 1", "epochs: 2"))
+    assert last_line("training.train", "resume=true", f"run={run}")["epochs"] == 2
 
 
 def test_export_works_on_its_own(tiny_run: Path, tmp_path: Path) -> None:
     result = last_line("training.export", f"run={tiny_run}", f"bundle={tmp_path / 'bundle'}", "precisions=[fp32,fp16]")
     assert result["parity"].keys() == {"fp32", "fp16"}  # type: ignore[attr-defined]
-    assert Bundle.load(tmp_path / "bundle").manifest.graphs.keys() == {"fp32", "fp16"}
+    manifest = Bundle.load(tmp_path / "bundle").manifest
+    assert manifest.graphs.keys() == {"fp32", "fp16"}
+    assert manifest.metrics == Bundle.load(tiny_run / "bundle").manifest.metrics != {}
+
+
+def test_another_model_does_not_inherit_the_metrics_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
+    manifest = Bundle.load(tiny_run / "bundle").manifest
+    assert run_metrics(tiny_run, manifest).keys() == {"transformer", "prior", "rule", "logistic", "lightgbm"}
+    other = msgspec.structs.replace(manifest, files=manifest.files | {"sequence.onnx": "0" * 64})
+    assert run_metrics(tiny_run, other) == run_metrics(tmp_path, manifest) == {}
+
+
+def test_the_last_line_is_json_whatever_the_figures_are(capsys: pytest.CaptureFixture[str]) -> None:
+    figures = {"auroc": math.nan, "worst": [math.inf, 1.5], "bundle": Path("runs/x"), "task": {"mae": -math.inf}}
+    run_command(lambda _: figures, OmegaConf.create())
+    printed = capsys.readouterr().out.splitlines()[-1]
+    expected = {"auroc": None, "worst": [None, 1.5], "bundle": "runs/x", "task": {"mae": None}}
+    assert json.loads(printed, parse_constant=pytest.fail) == expected
 
 
 @pytest.mark.parametrize(

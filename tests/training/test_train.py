@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +24,8 @@ from training.config import TrainConfig, compose
 from training.fit import fit
 from training.measure import SplitRows, measure, score_split
 from training.prepare import Prepared, prepare
-from training.train import load_target, train
+from training.target import load_target
+from training.train import resumed, train
 
 SMALL = (
     "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=80",
@@ -85,6 +87,67 @@ def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "error: resume: found no unfinished run" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_mistyped_run_continues_no_other_and_without_a_name_the_newest_unfinished_goes_on(tmp_path: Path) -> None:
+    for name in ("2026-01-01", "2026-01-02", "2026-01-03"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.yaml").write_text("run: elsewhere\nseed: 7\n")
+    (tmp_path / "2026-01-03" / "metrics.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"resume: found no unfinished run in .*typo"):
+        resumed(tmp_path / "typo", named=True)
+    newest = resumed(tmp_path / "2026-01-04", named=False)
+    assert (newest.run, newest.seed, newest.resume) == (str(tmp_path / "2026-01-02"), 7, True)
+
+
+def test_a_folder_that_holds_another_run_is_refused_and_left_as_it_is(tiny_config: TrainConfig, tiny_run: Path) -> None:
+    before = (tiny_run / "config.yaml").read_text()
+    with pytest.raises(ValueError, match=r"^run: found best\.ckpt of an earlier run in .*resume=true"):
+        train(replace(tiny_config, seed=5))
+    assert (tiny_run / "config.yaml").read_text() == before
+
+
+def test_the_loss_curve_shows_the_mean_of_each_epoch(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    still = replace(
+        tiny_config,
+        model=replace(tiny_config.model, dropout=0.0, field_dropout=0.0, event_dropout=0.0),
+        optim=replace(tiny_config.optim, learning_rate=0.0, ema=0.0),
+        trainer=replace(tiny_config.trainer, epochs=2),
+    )
+    # Weights that never change lose the same every epoch; the last batch differs with the order of the batches.
+    first, second = fit(still, prepared, tmp_path).facts["curve"]
+    assert first["train/loss"] == pytest.approx(second["train/loss"], rel=0.02)
+
+
+def test_a_moved_run_still_knows_its_best_model(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    first, moved = tmp_path / "first", tmp_path / "moved"
+    config = replace(tiny_config, trainer=replace(tiny_config.trainer, epochs=1))
+    fit(config, prepared, first)
+    shutil.move(first, moved)
+    last = torch.load(moved / "checkpoints" / "last.ckpt", weights_only=False)
+    (state,) = (own for key, own in last["callbacks"].items() if key.startswith("BestCheckpoint"))
+    for name in ("best_model_score", "kth_value"):
+        state[name] = torch.tensor(0.0)  # a loss that no later epoch can beat
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], torch.tensor(0.0))
+    torch.save(last, moved / "checkpoints" / "last.ckpt")
+    best = (moved / "checkpoints" / "best.ckpt").read_bytes()
+    longer = replace(config, resume=True, trainer=replace(config.trainer, epochs=2))
+    assert fit(longer, prepared, moved).facts["valid_loss"] == 0.0
+    assert (moved / "checkpoints" / "best.ckpt").read_bytes() == best
+
+
+def test_training_stops_when_the_validation_loss_stops_falling(
+    tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path
+) -> None:
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    hopeless = replace(
+        tiny_config,
+        optim=replace(tiny_config.optim, learning_rate=0.0, ema=0.0),
+        trainer=replace(tiny_config.trainer, epochs=9, patience=2),
+    )
+    assert fit(hopeless, prepared, tmp_path).facts["epochs"] == 1 + 2
 
 
 def test_shuffled_labels_leave_nothing_to_learn(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:
@@ -170,7 +233,7 @@ def test_a_prepared_folder_is_found_again_and_rebuilt_when_its_configuration_cha
 
 def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Path) -> None:
     from training.datamodule import encoded_row
-    from training.encode import windows
+    from training.encode import labelled_windows
 
     dataset = RaggedDataset(tiny_run / "data" / "encoded" / "train.arrow")
     name, arrays = max((dataset[i] for i in range(len(dataset))), key=lambda row: len(row[1]["position"]))
@@ -178,8 +241,8 @@ def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Pa
     labels = {"t.label": np.arange(history.length, dtype=np.int32)}
     for longest in (4, 7, history.length - 1, history.length):
         seen: list[int] = []
-        for window, own in windows(history, labels, longest):
-            assert window.length <= longest
+        for start, window, own in labelled_windows(history, labels, longest):
+            assert window.length <= longest and window.event_ids == history.event_ids[start : start + window.length]
             seen += own["t.label"][own["t.label"] >= 0].tolist()
         assert seen == list(range(history.length))
 
@@ -191,12 +254,27 @@ def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Pa
         (["data=table", "data.events=README.md"], "target: found nothing"),
         (["target=no_such_target"], "target: found 'no_such_target'"),
         (["optim.weighting=nobody"], "optim.weighting"),
+        (["baselines=[prior,oracle]"], "baselines: found 'oracle', expected some of prior"),
+        (["precisions=[fp32,int3]"], "precisions: found 'int3', expected some of fp32, fp16"),
+        (["precisions=[fp16]"], "precisions: found ['fp16'], expected fp32 among them"),
+        (["trainer.epochs=0"], "trainer.epochs: found 0, expected at least 1"),
+        (["run=README.md/run"], "run: found README.md/run, not a folder to write to"),
+        (["report=README.md/report.md"], "report: found README.md, not a folder to write to"),
         (["model.width=30"], "model.width=30"),
     ],
 )
 def test_a_users_mistake_names_the_setting(overrides: list[str], message: str, tmp_path: Path) -> None:
     with pytest.raises(Exception, match=re.escape(message)):
-        train(compose(*overrides, f"run={tmp_path / 'run'}"))
+        train(compose(f"run={tmp_path / 'run'}", *overrides))
+
+
+def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(ValueError, match=r"^trainer\.accelerator: found 'gpu', but torch .* sees no GPU"):
+        train(compose("trainer=gpu", f"run={tmp_path / 'run'}"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_runs_differ_by_seed_and_repeat_with_it(tiny_config: TrainConfig, tiny_run: Path, tmp_path: Path) -> None:

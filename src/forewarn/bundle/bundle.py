@@ -27,7 +27,7 @@ class Bundle:
 
     @property
     def model_hash(self) -> str:
-        """Hash over every file that can change a score."""
+        """Hash over all that can change a score or what it is called."""
         return self.manifest.model_hash
 
     @property
@@ -80,14 +80,22 @@ def _check_files(folder: Path, manifest: Manifest) -> None:
             )
     if added := hash_files(folder).keys() - manifest.files.keys():
         raise ValueError(f"{min(added)}: found in bundle {folder}, but its manifest does not list it; remove the file")
-    if model_hash(manifest.files) != manifest.model_hash:
-        raise ValueError(f"{MANIFEST}: model_hash is not that of its files in {folder}; export the bundle again")
+    if strange := set(manifest.graphs.values()) - manifest.files.keys():
+        raise ValueError(
+            f"{MANIFEST}: graphs: found {min(strange)!r}, expected files that it lists; export the bundle again"
+        )
+    if model_hash(manifest.files, msgspec.structs.asdict(manifest)) != manifest.model_hash:
+        raise ValueError(
+            f"{MANIFEST}: model_hash is not that of its files, tasks, graphs and text in {folder}; "
+            "it was changed: export the bundle again"
+        )
 
 
 def seal(folder: Path, **facts: Any) -> Manifest:
     """Writes the manifest of a finished folder from its files and the given facts; nothing may change afterwards."""
     files = hash_files(folder)
-    manifest = Manifest(schema_version=SCHEMA_VERSION, model_hash=model_hash(files), files=files, **facts)
+    facts["schema_version"] = SCHEMA_VERSION
+    manifest = Manifest(model_hash=model_hash(files, facts), files=files, **facts)
     encoded = msgspec.json.format(msgspec.json.encode(manifest), indent=2)
     (folder / MANIFEST).write_bytes(encoded + b"\n")
     return manifest

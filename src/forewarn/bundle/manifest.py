@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ SCHEMA_VERSION = "1"
 MANIFEST, METRICS, MODEL_CARD = "manifest.json", "metrics.json", "MODEL_CARD.md"
 # Files that explain a model without changing a score; they are checked, but do not count towards the model's hash.
 _EXPLANATORY = (METRICS, MODEL_CARD)
+# Fields of the manifest itself that say which graph runs and what its outputs are called.
+_DECIDING = ("schema_version", "tasks", "graphs", "text")
 
 
 class TaskOutputs(msgspec.Struct, frozen=True):
@@ -62,7 +65,8 @@ def hash_files(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
 
 
-def model_hash(files: dict[str, str]) -> str:
-    """One hash for all files that can change a score."""
+def model_hash(files: dict[str, str], facts: Mapping[str, Any]) -> str:
+    """One hash for all that can change a score or its name: files, and the `_DECIDING` facts of the manifest."""
     lines = [f"{name} {digest}\n" for name, digest in sorted(files.items()) if name not in _EXPLANATORY]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    decided = msgspec.json.encode({name: facts[name] for name in _DECIDING}, order="deterministic")
+    return hashlib.sha256("".join(lines).encode() + decided).hexdigest()

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from forewarn.bundle.bundle import TEXT_FOLDER, Bundle
 from forewarn.bundle.session import PROVIDERS, open_session
 from forewarn.events import History
-from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate
+from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate, windows
 from forewarn.text import CachedEncoder
 
 Scores = dict[str, NDArray[np.float32]]
@@ -33,11 +33,11 @@ class Scorer:
             self.embed = CachedEncoder.open(bundle.path / TEXT_FOLDER, providers=PROVIDERS[provider], threads=threads)
 
     def encode(self, histories: Sequence[History]) -> list[EncodedHistory]:
-        """Features and text vectors of histories, each cut to its newest `max_length` events."""
+        """Features and text vectors of histories; of those longer than `max_length`, their last window of events."""
         longest = self.bundle.featurizer.config.max_length
         embed = self.embed.encode if self.embed is not None else None
         encoded = self.bundle.featurizer.encode(histories, embed)
-        return [e if e.length <= longest else e.take(slice(e.length - longest, None)) for e in encoded]
+        return [e if e.length <= longest else e.take(slice(*windows(e.length, longest)[-1])) for e in encoded]
 
     def run(self, encoded: Sequence[EncodedHistory]) -> list[Scores]:
         """Scores per history in one call of the graph: per task risk [T, K], probabilities [T, K] or values [T]."""

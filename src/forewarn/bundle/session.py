@@ -41,7 +41,14 @@ def open_session(
     options = options or ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
-    return ort.InferenceSession(str(graph), options, providers=wanted)
+    session = ort.InferenceSession(str(graph), options, providers=wanted)
+    if wanted[0] not in (running := session.get_providers()):
+        # ONNX Runtime falls back in silence where a library of the provider does not load.
+        raise ValueError(
+            f"provider: found {provider!r}, but the session runs on {running}; the GPU or a CUDA library cannot be "
+            "used: look at ONNX Runtime's own message above, or use provider=cpu"
+        )
+    return session
 
 
 def nodes_by_provider(graph: Path, provider: str, feed: dict[str, NDArray[Any]]) -> dict[str, Counter[str]]:

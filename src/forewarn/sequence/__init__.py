@@ -7,6 +7,7 @@ from forewarn.sequence.config import SequenceConfig
 from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
 from forewarn.sequence.encoded import INPUT_COLUMNS, EncodedHistory, collate
 from forewarn.sequence.featurizer import Embed, Featurizer
+from forewarn.sequence.windowing import context_length, windows
 
 __all__ = [
     "INPUT_COLUMNS",
@@ -18,4 +19,6 @@ __all__ = [
     "SequenceConfig",
     "TokenBudgetBatches",
     "collate",
+    "context_length",
+    "windows",
 ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class SequenceConfig:
     """Knobs of the featurizer; fitted values are kept apart, in the `Featurizer` itself."""
 
-    max_length: int = 512  # events; a longer history is cut to its newest events when scored, into windows when trained
+    max_length: int = 512  # events; a longer history is read in windows that overlap by half, when scored its last one
     min_count: int = 3  # training events a category needs to get a token of its own; rarer ones share UNK
     max_vocabulary: int = 5_000  # tokens per categorical field, the most frequent first
     fit_histories: int = (
