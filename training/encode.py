@@ -41,19 +41,28 @@ def windows(history: EncodedHistory, labels: Arrays, longest: int) -> Iterator[t
 
     The first half of every window but the first is context only, so each labelled prefix sees at least half a window.
     """
-    if history.length <= longest:
-        yield history, labels
-        return
-    step = max(longest // 2, 1)
-    for start in range(0, history.length - longest + step, step):
-        stop = min(start + longest, history.length)
-        context = 0 if start == 0 else longest - step
-        if start + context >= stop:
+    for start, stop, context in window_bounds(history.length, longest):
+        if stop - start == history.length:
+            yield history, labels
             return
         cut = {name: array[start:stop].copy() for name, array in labels.items()}
         for name, array in cut.items():
             array[:context] = NO_LABEL[name.rpartition(".")[2]]
         yield history.take(slice(start, stop)), cut
+
+
+def window_bounds(length: int, longest: int) -> Iterator[tuple[int, int, int]]:
+    """Start and stop of each window of a history of `length` events, and how many of its first events are context."""
+    if length <= longest:
+        yield 0, length, 0
+        return
+    step = max(longest // 2, 1)
+    for start in range(0, length - longest + step, step):
+        stop = min(start + longest, length)
+        context = 0 if start == 0 else longest - step
+        if start + context >= stop:
+            return
+        yield start, stop, context
 
 
 def chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

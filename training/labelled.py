@@ -55,16 +55,16 @@ class LabelledSplits:
 
     def visible(self, split: str) -> Iterator[History]:
         """The histories of a split as the model may see them, at most `max_prefix` events of each."""
-        return (seen for _, seen in self._seen(split))
+        return (seen for _, seen in self.seen(split))
 
     def labelled(self, split: str) -> Iterator[tuple[History, Arrays]]:
         """Visible histories of a split, each with its label arrays named "<task>.<part>"."""
-        for whole, seen in self._seen(split):
+        for whole, seen in self.seen(split):
             until = self.assignment.observed_until(whole.history_id)
             labels = label_arrays(self.target, label_history(self.target, whole, observed_until=until))
             yield seen, {name: array[: self.protocol.max_prefix] for name, array in labels.items()}
 
-    def _seen(self, split: str) -> Iterator[tuple[History, History]]:
+    def seen(self, split: str) -> Iterator[tuple[History, History]]:
         """Whole histories of a split beside what the model may see of them, where that is anything at all."""
         for whole in self.histories(split):
             events = self.target.visible(whole, self.assignment.observed_until(whole.history_id)).events

@@ -63,9 +63,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)
     (run / "report.md").write_text(report)
-    if config.report:
-        Path(config.report).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.report).write_text(report)
+    if config.page:
+        Path(config.page).parent.mkdir(parents=True, exist_ok=True)
+        Path(config.page).write_text(report)
     figures = {task: headline(result) for task, result in metrics[MODEL].items()}
     shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forewarn.targets.horizon import Horizons
-from forewarn.targets.labels import HazardLabels, TaskLabels, label_history
+from forewarn.targets.labels import HazardLabels, NextOnset, TaskLabels, label_history, next_onset
 from forewarn.targets.predicate import Predicate, compile_predicate
 from forewarn.targets.protocol import HistorySummary, ProtocolConfig, summarise
 from forewarn.targets.spec import TargetSpec
@@ -16,6 +16,7 @@ __all__ = [
     "HazardTask",
     "HistorySummary",
     "Horizons",
+    "NextOnset",
     "Predicate",
     "ProtocolConfig",
     "RegressionTask",
@@ -26,5 +27,6 @@ __all__ = [
     "assign_splits",
     "compile_predicate",
     "label_history",
+    "next_onset",
     "summarise",
 ]
