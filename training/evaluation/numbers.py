@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from forewarn.bundle import Scorer
 from forewarn.sequence import EncodedHistory
+from forewarn.targets import ClassificationTask, HazardTask
 from training.evaluation import ablations, alerts, curves, parts
 from training.evaluation.outcomes import MEASURES, Outcome, Scores, outcomes
 from training.evaluation.points import Points
@@ -56,12 +57,12 @@ def _numbers(outcome: Outcome, resamples: int) -> dict[str, Any]:
     task = outcome.task
     numbers: dict[str, Any] = {"task": task.name, "kind": task.kind, "horizon": outcome.horizon}
     numbers |= {"measures": list(MEASURES[task.kind]), "whole": parts.whole(outcome, resamples, SEED)}
-    if task.kind == "hazard":
+    if isinstance(task, HazardTask):
         numbers["reliability"] = curves.reliability(outcome, resamples, SEED)
         if outcome.label.any():
             numbers |= curves.ranking_curves(outcome, resamples, SEED)
         numbers["alerts"] = alerts.alerts(outcome, resamples, SEED)
-    elif task.kind == "classification":
+    elif isinstance(task, ClassificationTask):
         numbers["by_class"] = parts.by_class(outcome, resamples, SEED)
     else:
         numbers["unit"] = task.unit if task.field in ("gap", "remaining_time") else None

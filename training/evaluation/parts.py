@@ -56,7 +56,7 @@ def slices(
                 values.append({"value": value} | _part(outcome, chosen, resamples, seed))
             else:
                 small.append(len(chosen))
-        if len(values) + bool(small) > 1:
+        if len(values) > 1:
             result.append({"field": name, "values": values, "too_small": {"values": len(small), "rows": sum(small)}})
     return result, left_out
 
