@@ -67,7 +67,7 @@ def span(estimate: dict[str, Any] | None, key: str) -> str:
     """A duration in seconds (in a unit of its size) or a number of events, with its interval."""
     if estimate is None or estimate["value"] is None:
         return "-"
-    size, unit = 1.0, "s" if key == "seconds" else "events"
+    size, unit = 1.0, "s" if key == "seconds" else "events" if estimate["value"] != 1 else "event"
     if key == "seconds":
         size, unit = next((own for own in _UNITS if estimate["value"] >= own[0]), (size, unit))
     digits = 1 if size > 1 else 0

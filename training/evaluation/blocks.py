@@ -25,7 +25,7 @@ NAMES = {
     "score": "mean score",
 }
 _HIGHER_IS_BETTER = {"auroc", "auprc", "accuracy", "macro_f1"}
-_LINES = 26  # of one dot plot
+_LINES = 32  # most of one dot plot
 _MOST_CLASSES = 15  # shown in a confusion matrix
 _SELECTED = (
     "A month holds the points of its days, whenever their histories began. Where a test split takes the histories "
@@ -166,7 +166,8 @@ def quantiles(groups: Sequence[dict[str, Any]]) -> list[Block]:
 
 
 def _dots(title: str, caption: str, lines: Sequence[figures.Line], guide: float | None, axis: str) -> Figures:
-    parts = [lines[start : start + _LINES] for start in range(0, len(lines), _LINES)]
+    size = -(-len(lines) // -(-len(lines) // _LINES))  # as few plots as need be, of like height
+    parts = [lines[start : start + size] for start in range(0, len(lines), size)]
     return Figures([figures.dot_plot(title, caption, part, guide, axis) for part in parts])
 
 

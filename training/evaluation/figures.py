@@ -9,8 +9,8 @@ from training.evaluation.chart import Chart, Ticks
 from training.evaluation.document import Figure
 
 _ROW = 17  # pixels of one line of a dot plot
-_DOT_LEFT = 150  # pixels for its names
-_NAME = 24  # characters of a name
+_DOT_LEFT = 158  # pixels for its names
+_NAME = 25  # characters of a name
 _SHARES: Ticks = [(0.0, "0"), (0.25, ".25"), (0.5, ".5"), (0.75, ".75"), (1.0, "1")]
 Line = tuple[str, dict[str, Any], str, str]  # name, estimate, style and tip of one line of a dot plot
 _HOURS: Ticks = [(0.25, "15 min"), (1, "1 h"), (4, "4 h"), (24, "1 d"), (72, "3 d"), (168, "1 w"), (672, "4 w")]
@@ -103,8 +103,8 @@ def lead_figure(entries: Sequence[dict[str, Any]]) -> Figure:
     return Figure(
         chart.svg(),
         "Notice",
-        "Share of all onsets whose first right alert came at least so long before; where a curve ends at the left is "
-        "the share found at all, and where it crosses half of that is the median lead time.",
+        "Share of all onsets whose first right alert came at least so long before. The left end is the share found "
+        "at all; where a curve has fallen to half of it lies the median lead time.",
     )
 
 
