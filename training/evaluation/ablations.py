@@ -61,9 +61,9 @@ class Ablations:
         yield from self._orders()
         numeric, fields = list(self.featurizer.quantiles), list(self.featurizer.vocabularies)
         timed = [i for i, name in enumerate(numeric) if name.startswith("time.")]
-        yield self._hidden("time", "gaps, hour and weekday hidden, positions one apart", numeric=timed, clock=False)
+        yield self._hidden("time", "time hidden", numeric=timed, clock=False)
         if self.featurizer.text_width:
-            yield self._hidden("text", "texts hidden", text=False)
+            yield self._hidden("text", "text hidden", text=False)
         yield from self._families()
         counted = [i for i, name in enumerate(numeric) if name.startswith("count.")]
         yield self._hidden("field", "running counts", numeric=counted)
@@ -79,7 +79,7 @@ class Ablations:
         size = np.minimum(size, self.longest)
         chosen = self.rng.permutation(len(size))
         chosen = np.sort(chosen[: np.searchsorted(np.cumsum(size[chosen]), MOST_SHUFFLED, side="right")])
-        for name, last in (("earlier events shuffled, the newest stays", 1), ("all events shuffled", 0)):
+        for name, last in (("earlier events shuffled", 1), ("all events shuffled", 0)):
             shuffled = []
             for row in chosen.tolist():
                 owner = int(np.searchsorted(ends, row, side="right"))

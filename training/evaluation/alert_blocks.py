@@ -55,9 +55,8 @@ def alert_cards(alert: dict[str, Any]) -> list[tuple[str, str, str]]:
     cards = [(f"histories found {at}", *_parts(interval(alert["recall_histories"])))]
     lead = alert["lead"]
     key = "seconds" if "seconds" in lead else "events"
-    if lead.get(key, {}).get("q50") is not None:
-        low, middle, high = (span(lead[key][q], key).partition(" [")[0] for q, _ in _QUARTILES)
-        cards.append((f"median lead time {at}", middle, f"middle half {low} to {high}"))
+    low, middle, high = (span(lead.get(key, {}).get(q), key).partition(" [")[0] for q, _ in _QUARTILES)
+    cards.append((f"median lead time {at}", middle, f"middle half {low} to {high}" if lead["found"] else ""))
     timed = "false_alerts_per_1000_customer_days"
     name = timed if timed in alert else "false_alerts_per_1000_points"
     return [*cards, (f"{_title(name)} {at}", *_parts(interval(alert[name], 2)))]

@@ -39,9 +39,10 @@ _ABLATED = (
     "less than this one does. Hidden fields read as they do under the field dropout of training."
 )
 _HOW_ABLATED = (
-    "Shuffling moves what happened between the times of a history and leaves the times in place. With a family of "
-    "events removed, a point keeps the score of the newest event that is left, and points before any such event are "
-    "left out. Differences are paired: each resample of customers measures both."
+    "Shuffling moves what happened between the times of a history and leaves the times in place; earlier events are "
+    "all but the newest. With time hidden, gaps, hour and weekday are missing and positions lie one apart. With a "
+    "family of events removed, a point keeps the score of the newest event that is left, and points before any such "
+    "event are left out. Differences are paired: each resample of customers measures both."
 )
 
 
@@ -100,10 +101,13 @@ def slices(outcome: dict[str, Any]) -> list[Block]:
             _dots(f"{title} by slice", caption, lines, overall, title),
             Table(["slice", "n", "customers", *(NAMES[name] for name in names)], rows, strong=frozenset(worse)),
         ]
-    note = (
+    note = "" if rows else "No input has two values with enough points. "
+    note += (
         f"A slice is a value of a categorical input at the point's own event, with at least {LEAST_ROWS} points and "
         f"{LEAST_CUSTOMERS} customers. `<unknown>` is a value too rare in training to have a token, `<missing>` none "
-        "at all. Where nothing differs, 1 slice in 40 still looks worse by chance."
+        "at all. Where nothing differs, 1 slice in 40 still looks worse by chance; and a slice that the input "
+        "itself makes alike in risk has a lower AUROC than all points even where its scores are right, so look at "
+        "its ECE too."
     )
     if outcome["not_sliced"]:
         fields = ", ".join(f"`{name}`" for name in outcome["not_sliced"])

@@ -42,7 +42,7 @@ def reliability_figures(numbers: dict[str, Any], what: str) -> list[Figure]:
             "On the dashed line a score is the chance it claims to be; below it the model says too much, above too "
             "little.",
         ),
-        Figure(bars.svg(), "Scores", f"How the scores are spread, and how many of each were followed by {what}."),
+        Figure(bars.svg(), "Scores", f"How many observation points have which score, with {what} and without."),
     ]
 
 

@@ -11,6 +11,7 @@ from training.evaluation.blocks import NAMES, ablations, calibration, classes, m
 from training.evaluation.document import Block, Cards, Figures, Paragraph, Quoted, Section, Table
 from training.report import interval
 
+_MOST_CARDS = 2  # outcomes shown as cards; more make a table
 _HAZARD = ("prevalence", "score", "auroc", "auprc", "brier", "ece", "log_loss")
 
 
@@ -28,16 +29,8 @@ def outcome_name(outcome: dict[str, Any]) -> str:
 
 
 def _summary(numbers: dict[str, Any]) -> Section:
-    blocks: list[Block] = []
-    for outcome in numbers["outcomes"]:
-        shown = ("auroc", "auprc", "ece") if outcome["kind"] == "hazard" else outcome["measures"]
-        cards = []
-        for key in shown:
-            value, _, ends = interval(outcome["whole"][key]).partition(" ")
-            cards.append((f"{outcome_name(outcome)}: {NAMES[key]}", value, ends))
-        if outcome["kind"] == "hazard":
-            cards += alert_cards(outcome["alerts"][-1])
-        blocks.append(Cards(cards))
+    few = len(numbers["outcomes"]) <= _MOST_CARDS
+    blocks: list[Block] = [Cards(_cards(outcome)) for outcome in numbers["outcomes"]] if few else _overview(numbers)
     resamples = numbers["resamples"]
     intervals = (
         f"Brackets and whiskers are 95 % bootstrap intervals over {resamples} resamples of whole customers."
@@ -52,6 +45,35 @@ def _summary(numbers: dict[str, Any]) -> Section:
         )
     )
     return Section("Summary", "summary", 2, blocks)
+
+
+def _cards(outcome: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """An outcome in a few figures: (name, value, interval)."""
+    shown = ("auroc", "auprc", "ece") if outcome["kind"] == "hazard" else outcome["measures"]
+    cards = []
+    for key in shown:
+        value, _, ends = interval(outcome["whole"][key]).partition(" ")
+        cards.append((f"{outcome_name(outcome)}: {NAMES[key]}", value, ends))
+    return cards + alert_cards(outcome["alerts"][-1]) if outcome["kind"] == "hazard" else cards
+
+
+def _overview(numbers: dict[str, Any]) -> list[Block]:
+    """The same figures of many outcomes: one table per kind of task."""
+    tables: list[Block] = []
+    for kind in dict.fromkeys(outcome["kind"] for outcome in numbers["outcomes"]):
+        own = [outcome for outcome in numbers["outcomes"] if outcome["kind"] == kind]
+        cards = [_cards(outcome) for outcome in own]
+        header = [kind, "n", *(name.rpartition(": ")[2] for name, _, _ in cards[0])]
+        rows = [
+            [
+                outcome_name(outcome),
+                f"{outcome['whole']['rows']:,}",
+                *(f"{value} {note}" if note.startswith("[") else value for _, value, note in line),
+            ]
+            for outcome, line in zip(own, cards, strict=True)
+        ]
+        tables.append(Table(header, rows))
+    return tables
 
 
 def _outcome(outcome: dict[str, Any], numbers: dict[str, Any]) -> list[Section]:
