@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Metric = Callable[[Floats], dict[str, Floats]]  # row weights [R, N] -> values per name, first axis R
 WORKLOADS = (0.05, 0.12)  # shares of rows a team can look at; .118 is the yardstick of arXiv 2010.06145
 ECE_BINS = 15
 _CHUNK = 4_000_000  # weights held at once
@@ -30,7 +31,7 @@ def cluster_weights(clusters: NDArray[np.generic], resamples: int, seed: int) ->
 
 
 def estimates(
-    metric: Callable[[Floats], dict[str, Floats]], clusters: NDArray[np.generic], resamples: int, seed: int
+    metric: Metric, clusters: NDArray[np.generic], resamples: int, seed: int
 ) -> dict[str, dict[str, float | None]]:
     """``{name: {value, low, high}}``: each metric with its 95 % percentile interval over resampled clusters.
 
@@ -43,6 +44,23 @@ def estimates(
         drawn = values[1:][np.isfinite(values[1:])]
         low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
         result[name] = {"value": _json(values[0]), "low": _json(low), "high": _json(high)}
+    return result
+
+
+def bands(
+    metric: Metric, clusters: NDArray[np.generic], resamples: int, seed: int
+) -> dict[str, dict[str, list[float | None]]]:
+    """`estimates` of whole curves: the metric gives [R, G] per name, the result lists of G values and interval ends."""
+    chunks = [metric(weights) for weights in cluster_weights(clusters, resamples, seed)]
+    result = {}
+    for name in chunks[0]:
+        value_RG = np.concatenate([chunk[name] for chunk in chunks])
+        low_G, high_G = np.full((2, value_RG.shape[1]), np.nan)
+        for g, drawn in enumerate(value_RG[1:].T):
+            if np.isfinite(drawn).any():
+                low_G[g], high_G[g] = np.percentile(drawn[np.isfinite(drawn)], [2.5, 97.5])
+        ends = {"value": value_RG[0], "low": low_G, "high": high_G}
+        result[name] = {end: [_json(value) for value in values] for end, values in ends.items()}
     return result
 
 

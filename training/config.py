@@ -95,7 +95,7 @@ class TrainConfig:
     baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm"])
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
-    report: str | None = None  # Markdown file to write the table of results to, beside <run>/report.md
+    page: str | None = None  # Markdown file to write the page of results to, beside <run>/report.md
     lint: str = (
         "warn"  # leakage: "warn" logs findings, "refuse" also ends a run whose inputs reveal the label, or "off"
     )
@@ -143,7 +143,8 @@ class EvaluateConfig:
     out: str | None = None  # folder for metrics.json and report.md; null is <bundle>/../evaluation-<split>
     scores: bool = False  # also write the scores of every prefix as scores.parquet
     url: str | None = None  # score through the service at this address, which must serve the bundle; null: in process
-    report: str | None = None  # Markdown file to write the report to, beside <out>/report.md
+    report: bool = False  # also write the full evaluation: report.html, report.json and a longer report.md
+    page: str | None = None  # Markdown file to write the page to, beside <out>/report.md
 
 
 def typed(config: DictConfig, kind: type[Any]) -> Any:

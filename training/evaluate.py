@@ -17,6 +17,8 @@ from forewarn.bundle.manifest import METRICS
 from training.command import make_folder, run_command
 from training.config import EvaluateConfig, typed
 from training.encode import write_split
+from training.evaluation.numbers import report_numbers
+from training.evaluation.write import write_report
 from training.labelled import LabelledSplits
 from training.measure import SplitRows, as_labelled, measure, score_split
 from training.metrics import headline
@@ -25,16 +27,17 @@ from training.report_page import report_page
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
-    """Scores one split of a data set with a bundle and writes metrics.json, report.md and, if asked, the scores.
+    """Scores one split of a data set with a bundle and writes metrics.json, report.md and, if asked, more.
 
-    The scores come from the bundle's graph in this process, or with `url` from a service that serves the bundle.
+    `scores` adds scores.parquet, `report` the whole evaluation as report.html and report.json. The scores come from the
+    bundle's graph in this process, or with `url` from a service that serves the bundle.
     """
     bundle = Bundle.load(config.bundle)
     scorer = Scorer(bundle, config.provider, precision=config.precision)
     out = Path(config.out) if config.out else bundle.path.parent / f"evaluation-{config.split}"
     make_folder(out, "out")
-    if config.report:
-        make_folder(Path(config.report).parent, "report")
+    if config.page:
+        make_folder(Path(config.page).parent, "page")
     with TemporaryDirectory(dir=out) as scratch:
         splits = LabelledSplits.open(config.data, bundle.target, config.protocol, Path(scratch) / "histories")
         path = Path(scratch) / f"{config.split}.arrow"
@@ -48,6 +51,10 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         metrics = measure(bundle.target, rows, scores, config.bootstrap)
         if config.scores:
             write_scores(out / "scores.parquet", rows, scores)
+        numbers = None
+        if config.report:
+            clock, resamples = config.data.clock != "none", config.bootstrap
+            numbers = report_numbers(splits, config.split, scorer, rows, scores, clock=clock, resamples=resamples)
     recorded = json.loads((bundle.path / METRICS).read_text()).get("transformer", {})
     facts: dict[str, Any] = {"split": counts, "fingerprint": splits.store.fingerprint, "url": config.url}
     facts["difference"] = largest_change(metrics, recorded) if _same_rows(bundle, facts, config.split) else None
@@ -56,7 +63,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     if config.url is not None:
         title += f", served over HTTP (largest difference to the bundle's own metrics: {facts['difference']})"
     report = report_page(title, {"transformer": metrics}, bundle.manifest)
-    for page in {out / "report.md", Path(config.report) if config.report else out / "report.md"}:
+    if numbers is not None:
+        report += write_report(out, title, numbers, bundle)
+    for page in {out / "report.md", Path(config.page) if config.page else out / "report.md"}:
         page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(report)
     figures = {task: headline(result) for task, result in metrics.items()}

@@ -82,7 +82,7 @@ class LabelledSplits:
 
     def visible(self, split: str) -> Iterator[History]:
         """The histories of a split as the model may see them, up to their last labelled row."""
-        return (seen for _, seen, _, _ in self._seen(split))
+        return (seen for _, seen, _, _ in self.seen(split))
 
     def labelled(self, split: str) -> Iterator[tuple[History, Arrays]]:
         """Visible histories of a split, each with what is known of its rows, arrays of length T.
@@ -91,7 +91,7 @@ class LabelledSplits:
         counts the events of the row's case so far.
         """
         until = self.assignment.split_until(split)
-        for whole, seen, cases, own in self._seen(split):
+        for whole, seen, cases, own in self.seen(split):
             found = label_arrays(self.target, label_history(self.target, whole, observed_until=until))
             labels = {name: array[: len(own)] for name, array in found.items()}
             labels |= self._sample(whole.history_id, cases, len(own))
@@ -111,7 +111,7 @@ class LabelledSplits:
     def _is(self, whole: History, case: str | None, split: str) -> bool:
         return self.assignment.split.get(unit_id(whole.history_id, case)) == split
 
-    def _seen(self, split: str) -> Iterator[tuple[History, History, Cases, NDArray[np.bool_]]]:
+    def seen(self, split: str) -> Iterator[tuple[History, History, Cases, NDArray[np.bool_]]]:
         """Whole histories of a split, what the model may see of them, its cases, and which rows [T] are the split's.
 
         Cases are those of all visible events, of which the T up to the last row of the split are kept.

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forewarn.targets import ClassificationTask, HazardLabels, HazardTask, RegressionTask, Task, TaskLabels
-from training.bootstrap import Floats, Ranking, estimates
+from training.bootstrap import Floats, Metric, Ranking, estimates
 
 PREFIXES = 8
 
@@ -124,6 +124,14 @@ def _classification(
 ) -> dict[str, Any]:
     if not len(label_N):
         return {}
+    share = np.bincount(label_N, minlength=probability_NC.shape[1]) / len(label_N)
+    return {"prevalence": dict(zip(task.classes or (), share.tolist(), strict=False))} | estimates(
+        class_measures(probability_NC, label_N), clusters, resamples, seed
+    )
+
+
+def class_measures(probability_NC: NDArray[np.floating], label_N: NDArray[np.integer]) -> Metric:
+    """Accuracy, macro-F1 and log loss of class probabilities, as a function of row weights [R, N]."""
     size = probability_NC.shape[1]
     guess_N = probability_NC.argmax(axis=1)
     likelihood_N = np.clip(probability_NC[np.arange(len(label_N)), label_N], 1e-7, 1.0)
@@ -132,21 +140,23 @@ def _classification(
 
     def measure(weight_RN: Floats) -> dict[str, Floats]:
         pairs = np.stack([np.bincount(pair_N, weight, minlength=size**2) for weight in weight_RN])
-        confusion_RCC = pairs.reshape(-1, size, size)
-        hits_RC = np.diagonal(confusion_RCC, axis1=1, axis2=2)
-        touched_RC = confusion_RCC.sum(axis=2) + confusion_RCC.sum(axis=1)
-        f1_RC = np.divide(2 * hits_RC, touched_RC, out=np.full_like(touched_RC, np.nan), where=touched_RC > 0)
+        f1_RC = f1_scores(pairs.reshape(-1, size, size).astype(np.float64))
+        hits_R = weight_RN @ (guess_N == label_N)
         total_R = weight_RN.sum(axis=1)
         return {
-            "accuracy": hits_RC.sum(axis=1) / total_R,
+            "accuracy": hits_R / total_R,
             "macro_f1": np.nanmean(f1_RC, axis=1),  # over the classes that occur, in truth or in guess
             "log_loss": weight_RN @ log_loss_N / total_R,
         }
 
-    share = np.bincount(label_N, minlength=size) / len(label_N)
-    return {"prevalence": dict(zip(task.classes or (), share.tolist(), strict=False))} | estimates(
-        measure, clusters, resamples, seed
-    )
+    return measure
+
+
+def f1_scores(confusion_RCC: Floats) -> Floats:
+    """F1 of every class [R, C] from confusion matrices (truth, guess); NaN where a class occurs in neither."""
+    hits_RC = np.diagonal(confusion_RCC, axis1=1, axis2=2)
+    touched_RC = confusion_RCC.sum(axis=2) + confusion_RCC.sum(axis=1)
+    return np.divide(2 * hits_RC, touched_RC, out=np.full_like(touched_RC, np.nan), where=touched_RC > 0)
 
 
 def _regression(
@@ -159,11 +169,19 @@ def _regression(
 ) -> dict[str, Any]:
     if not len(label_N):
         return {}
-    error_N = np.abs(task.inverse(value_N.astype(np.float64).ravel()) - task.inverse(label_N.astype(np.float64)))
-    measured = estimates(
-        lambda weight_RN: {"mae": weight_RN @ error_N / weight_RN.sum(axis=1)}, clusters, resamples, seed
-    )
-    return {"unit": task.unit if task.field in ("gap", "remaining_time") else None} | measured
+    measured = estimates(error_measures(task, value_N, label_N), clusters, resamples, seed)
+    return {"unit": task.unit if task.field in ("gap", "remaining_time") else None, "mae": measured["mae"]}
+
+
+def error_measures(task: RegressionTask, value_N: NDArray[np.floating], label_N: NDArray[np.floating]) -> Metric:
+    """Mean absolute error and bias (mean of predicted minus true) in the field's own unit, from row weights [R, N]."""
+    error_N = task.inverse(value_N.astype(np.float64).ravel()) - task.inverse(label_N.astype(np.float64))
+
+    def measure(weight_RN: Floats) -> dict[str, Floats]:
+        total_R = weight_RN.sum(axis=1)
+        return {"mae": weight_RN @ np.abs(error_N) / total_R, "bias": weight_RN @ error_N / total_R}
+
+    return measure
 
 
 def _counts(rows: NDArray[np.bool_], clusters: NDArray[np.generic]) -> dict[str, Any]:

@@ -53,12 +53,12 @@ def _section(title: str, kind: str, results: Mapping[str, Mapping[str, Any]]) ->
     first = next(iter(results.values()))
     facts = [f"{first['rows']:,} prefixes of {first['clusters']:,} histories or customers"]
     if kind == "hazard" and "prevalence" in first:
-        facts.append(f"prevalence {_number(first['prevalence'])}")
+        facts.append(f"prevalence {number(first['prevalence'])}")
     if first.get("unit"):
         facts.append(f"in {first['unit']}")
     digits = 2 if kind == "regression" else 3
     columns = _METRICS[kind]
-    rows = [[model, *(_interval(result.get(name), digits) for name in columns)] for model, result in results.items()]
+    rows = [[model, *(interval(result.get(name), digits) for name in columns)] for model, result in results.items()]
     return f"### {title}\n\n{', '.join(facts)}\n\n" + _table(["model", *columns.values()], rows)
 
 
@@ -72,14 +72,14 @@ def _prefix_tables(results: Mapping[str, Mapping[str, Any]], published: Mapping[
         if len(first) < 2:
             break
         rows = [
-            [model, *(_interval(entry[cohort].get("auroc"), 3) for entry in result["by_prefix"])]
+            [model, *(interval(entry[cohort].get("auroc"), 3) for entry in result["by_prefix"])]
             for model, result in results.items()
         ]
         if cohort == "variable":
             rows += [
                 [
                     f"{name} (published)",
-                    *([_number(value) for value in values] + [_UNDEFINED] * len(first))[: len(first)],
+                    *([number(value) for value in values] + [_UNDEFINED] * len(first))[: len(first)],
                 ]
                 for name, values in published.items()
             ]
@@ -93,16 +93,17 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _interval(estimate: Mapping[str, float | None] | None, digits: int) -> str:
+def interval(estimate: Mapping[str, Any] | None, digits: int = 3) -> str:
+    """A value with its interval in brackets, as far as both are defined."""
     if estimate is None or estimate["value"] is None:
         return _UNDEFINED
-    value = _number(estimate["value"], digits)
+    value = number(estimate["value"], digits)
     if estimate["low"] is None or estimate["high"] is None:
         return value
-    return f"{value} [{_number(estimate['low'], digits)}, {_number(estimate['high'], digits)}]"
+    return f"{value} [{number(estimate['low'], digits)}, {number(estimate['high'], digits)}]"
 
 
-def _number(value: float, digits: int = 3) -> str:
+def number(value: float, digits: int = 3) -> str:
     """A share without its leading zero, as the field writes it; other numbers plainly."""
     text = f"{value:.{digits}f}"
     return text[1:] if text.startswith("0.") else text

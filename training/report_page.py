@@ -11,18 +11,21 @@ from training.report import Results, render_report
 
 def report_page(title: str, results: Results, manifest: Manifest) -> str:
     """Markdown: what was measured, by which command, on what; then the tables of `render_report`."""
+    whole = "\n\n".join([f"# {title}", *provenance(manifest)])
+    whole += (
+        " Every model sees the same rows and the same information. Brackets hold 95 % bootstrap intervals by history."
+    )
+    return whole + "\n\n" + render_report(results, manifest.data["protocol"].get("published"))
+
+
+def provenance(manifest: Manifest) -> list[str]:
+    """Two paragraphs: by which command a page was written, where and when; which model was measured on what."""
     data = manifest.data
     splits = ", ".join(f"{name} {own['histories']:,} histories" for name, own in data["splits"].items())
-    lines = [
-        f"# {title}",
-        "",
+    return [
         f"Written by `{command_line()}` on {datetime.now(UTC):%Y-%m-%d}, commit `{manifest.git_commit}`, {machine()}, "
         f"torch {manifest.versions['torch']}, onnxruntime {manifest.versions['onnxruntime']}.",
-        "",
-        f"Protocol `{data['protocol']['name']}`, cut {data['cut'] or 'none'}; {splits}. "
-        f"Model `{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the transformer's rows are the scores "
-        "of the exported bundle's own ONNX graph. Every model sees the same rows and the same information. "
-        "Brackets hold 95 % bootstrap intervals by history.",
-        "",
+        f"Protocol `{data['protocol']['name']}`, cut {data['cut'] or 'none'}; {splits}. Model "
+        f"`{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the transformer's rows are the scores of "
+        "the exported bundle's own ONNX graph.",
     ]
-    return "\n".join(lines) + "\n" + render_report(results, data["protocol"].get("published"))

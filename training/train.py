@@ -47,8 +47,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         if not config.resume:
             refuse_used(run)
         make_folder(run, "run")
-        if config.report:
-            make_folder(Path(config.report).parent, "report")
+        if config.page:
+            make_folder(Path(config.page).parent, "page")
         (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         prepared = prepare(config, load_target(config), run / "data")
         leakage = lint_run(config, prepared, run / "data")
@@ -75,9 +75,9 @@ def train(config: TrainConfig) -> dict[str, Any]:
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)
     (run / "report.md").write_text(report)
-    if config.report:
-        Path(config.report).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.report).write_text(report)
+    if config.page:
+        Path(config.page).parent.mkdir(parents=True, exist_ok=True)
+        Path(config.page).write_text(report)
     figures = {task: headline(result) for task, result in metrics[MODEL].items()}
     shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forewarn.events import History
-from forewarn.targets import HazardLabels, TargetSpec, label_history
+from forewarn.targets import HazardLabels, TargetSpec, label_history, next_onset
 
 ONSET = {"field": "type", "equals": "onset"}
 
@@ -52,6 +52,17 @@ def test_horizons_may_count_events(history: Any) -> None:
 
 def test_ever_of_the_last_event_of_a_complete_history_is_an_observed_zero(history: Any) -> None:
     assert cells(labels(spec_of(["ever"]), history((0, "a"), (1, "onset"), (2, "b")))) == ["1", "0", "0"]
+
+
+def test_the_onset_ahead_of_a_row_is_numbered_and_its_distance_told(history: Any) -> None:
+    whole = history((0, "a"), (30, "onset"), (40, "b"), (50, "hidden"), (90, "onset"), (95, "c"))
+    spec = spec_of(["1h"], hide="hidden")
+    ahead = next_onset(spec, spec.tasks[0], whole)  # type: ignore[arg-type]
+    assert ahead.number.tolist() == [0, 1, 1, -1, -1]
+    assert (ahead.span / 60_000_000).tolist()[:3] == [30, 60, 50] and ahead.events.tolist()[:3] == [1, 2, 1]
+    final = spec_of(["ever"], at="last", hide="onset")
+    ended = next_onset(final, final.tasks[0], history((0, "a"), (5, "b"), (9, "onset")))  # type: ignore[arg-type]
+    assert ended.number.tolist() == [0, 0] and ended.events.tolist() == [2, 1]
 
 
 def test_any_later_increase_is_an_onset(history: Any) -> None:

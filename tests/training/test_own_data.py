@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 from pathlib import Path
 
 import pytest
 
 from forewarn.bundle import Bundle, Scorer
-from training.config import compose
+from training.config import EvaluateConfig, compose
+from training.evaluate import evaluate
 from training.labelled import LabelledSplits
 from training.train import train
 
@@ -102,3 +104,34 @@ def test_scores_come_in_the_users_units(run: Path) -> None:
         assert scores["refused"].shape == (length, 1) and scores["soon"].shape == (length, 3)
         assert scores["mood"].sum(axis=1) == pytest.approx([1.0] * length, abs=1e-5)
         assert scores["left"].shape == (length,) and (scores["left"] > -1).all() and (scores["left"] < 30).all()
+
+
+def test_an_evaluation_reports_every_kind_of_task_in_one_self_contained_page(run: Path) -> None:
+    config = compose(
+        "data=table", f"data.events={run.parent / 'orders.csv'}", f"data.splits={run.parent / 'splits.csv'}",
+        "data.columns={customer_id: order, type: step, occurred_at: when}", "data.time_format=epoch_s",
+        f"bundle={run / 'bundle'}", f"out={run / 'evaluation'}", "bootstrap=10", "report=true",
+        root="evaluate", kind=EvaluateConfig,
+    )  # fmt: skip
+    assert evaluate(config)["difference"] == 0.0
+    assert {path.name for path in (run / "evaluation").iterdir()} == {
+        "metrics.json", "report.html", "report.json", "report.md"
+    }  # fmt: skip
+    numbers = json.loads((run / "evaluation" / "report.json").read_text())
+    named = [(outcome["task"], outcome["horizon"]) for outcome in numbers["outcomes"]]
+    assert named[:4] == [("refused", "ever"), ("soon", "1 event"), ("soon", "3 events"), ("soon", "ever")]
+    assert {task for task, _ in named[4:]} == {"mood", "after_type", "after_gap", "left"}
+    measured = json.loads((run / "evaluation" / "metrics.json").read_text())["metrics"]["refused"]["horizons"]["ever"]
+    assert numbers["outcomes"][0]["whole"]["auroc"]["value"] == measured["auroc"]["value"]
+    assert all(outcome["ablations"] and outcome["months"] for outcome in numbers["outcomes"])
+
+    page = (run / "evaluation" / "report.html").read_text()
+    assert not [target for target in re.findall(r'(?:href|src)="([^"]*)"', page) if not target.startswith("#")]
+    assert not re.search(r"<script|<link|<img|@import|url\(", page)
+    anchors = set(re.findall(r'<section id="([^"]+)"', page))
+    assert set(re.findall(r'href="#([^"]+)"', page)) == anchors
+    of_hazard = {"calibration", "ranking", "alerts", "months", "slices", "ablations"}
+    assert {f"refused-ever-{part}" for part in of_hazard} | {"mood-classes", "left-quantiles", "model-card"} <= anchors
+    assert "evaluation-time ablations" in page and page.count("<svg") > 20 and "nan" not in page
+    markdown = (run / "evaluation" / "report.md").read_text()
+    assert "## refused, ever" in markdown and "### Slices" in markdown and "<svg" not in markdown

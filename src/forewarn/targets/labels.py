@@ -60,6 +60,18 @@ TaskLabels = HazardLabels | np.ndarray
 
 
 @dataclass(frozen=True)
+class NextOnset:
+    """The onset that each row waits for, int64 [T]: its number in the history from 0, and its distance; -1 for none.
+
+    ``span`` is in µs, ``events`` counts events as the model sees them; a hidden onset comes right after the last.
+    """
+
+    number: np.ndarray
+    span: np.ndarray
+    events: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Timeline:
     """What the labelling of one history needs to know; N all events, T rows."""
 
@@ -94,6 +106,15 @@ def label_history(
     cases = [(own, line.of(own, complete)) for own in Cases.of(line.events, spec.per).events()]
     parts = [(np.searchsorted(line.rows, own[case.rows]), case) for own, case in cases if len(case.rows)]
     return {task.name: _scattered(task, [(at, _label(task, case)) for at, case in parts], line) for task in spec.tasks}
+
+
+def next_onset(
+    spec: TargetSpec, task: HazardTask, history: History, *, observed_until: datetime | None = None
+) -> NextOnset:
+    """The observed onset ahead of every row of a whole history, however far; rows as in ``label_history``."""
+    line = _timeline(spec, history, observed_until, spec.complete)
+    onsets, _ = _onsets(task, line)
+    return _ahead(task, line, onsets)
 
 
 def _timeline(spec: TargetSpec, history: History, observed_until: datetime | None, complete: bool) -> _Timeline:
@@ -139,20 +160,14 @@ def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
     horizons, rows = task.horizons, line.rows
     edges = horizons.edges
     onsets, resting = _onsets(task, line)
-    # Next onset of each row; a final outcome is also the label of the last event itself.
-    following = np.searchsorted(onsets, rows, side="left" if task.at == "last" else "right")
+    ahead = _ahead(task, line, onsets)
     distance = np.full(len(rows), _NEVER, np.int64)
-    found = following < len(onsets)
-    ahead = onsets[following[found]]
+    found = ahead.number >= 0
     if horizons.clock:
-        span = line.times[ahead] - line.times[rows[found]]
         here, end = line.times[rows], line.until
     else:
-        # Events are counted as the model sees them; a hidden onset comes right after the last visible event.
-        before = np.cumsum(line.visible) - line.visible
-        here = np.arange(len(rows))
-        span, end = before[ahead] - here[found], _NEVER if line.closed else len(rows) - 1
-    distance[found] = np.maximum(span, 1)
+        here, end = np.arange(len(rows)), _NEVER if line.closed else len(rows) - 1
+    distance[found] = np.maximum((ahead.span if horizons.clock else ahead.events)[found], 1)
 
     bins = np.searchsorted(edges, distance, side="left") - 1  # -1: within the lead, K: none
     observed = here[:, None] + edges[None, 1:] <= end
@@ -164,6 +179,21 @@ def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
     number = np.arange(len(edges) - 1)
     at_risk = observed & (number <= bins[:, None])
     return HazardLabels((at_risk & (number == bins[:, None])).astype(np.int8), at_risk, observed)
+
+
+def _ahead(task: HazardTask, line: _Timeline, onsets: np.ndarray) -> NextOnset:
+    rows = line.rows
+    # A final outcome is also the label of the last event itself.
+    following = np.searchsorted(onsets, rows, side="left" if task.at == "last" else "right")
+    found = following < len(onsets)
+    onset = onsets[following[found]]
+    number, span, events = np.full((3, len(rows)), -1, np.int64)
+    number[found] = following[found]
+    span[found] = line.times[onset] - line.times[rows[found]]
+    # Events are counted as the model sees them; a hidden onset comes right after the last visible event.
+    before = np.cumsum(line.visible) - line.visible
+    events[found] = before[onset] - np.flatnonzero(found)
+    return NextOnset(number, span, events)
 
 
 def _onsets(task: HazardTask, line: _Timeline) -> tuple[np.ndarray, np.ndarray]:
