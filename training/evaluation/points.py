@@ -45,8 +45,8 @@ class Points:
         """
         if splits.target.per is not None:
             raise ValueError(
-                f"report: found per: {splits.target.per} in target {splits.target.name}, expected a target that asks about "
-                "whole histories; evaluate with report=false"
+                f"report: found per: {splits.target.per} in target {splits.target.name}, expected a target of whole "
+                "histories; evaluate with report=false"
             )
         until = splits.assignment.split_until(split)
         hazards = [task for task in splits.target.tasks if isinstance(task, HazardTask)]
