@@ -25,11 +25,12 @@ class TaskOutputs(msgspec.Struct, frozen=True):
 
 
 class TextFacts(msgspec.Struct, frozen=True):
-    """The text encoder that made the vectors the model was trained on."""
+    """The text encoder that the model was trained with: pre-trained, in the bundle's text folder, or learned with it."""
 
-    source: str
+    source: str  # hub id or folder name of a pre-trained one; "learned" for one that is part of the sequence graph
     width: int
-    max_tokens: int
+    max_tokens: int  # per text, longer ones are cut; words of a learned one
+    vocabulary: int | None = None  # words that a learned one knows
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
