@@ -66,7 +66,7 @@ class SequenceModule(pl.LightningModule):
         return self.loss(batch, "valid")
 
     def hide(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Field, event and word dropout: what is hidden reads as unknown or missing, as a new category would when serving."""
+        """Field, event and word dropout: what is hidden reads as unknown or missing, like news when serving."""
         config = self.model.config
         categorical, numeric = batch["categorical"], batch["numeric"]
         event_BT1 = torch.rand(categorical.shape[:2], device=categorical.device).unsqueeze(-1) < config.event_dropout

@@ -32,9 +32,8 @@ def export_graph(scores: Scores, path: Path, precision: str) -> None:
     network = in_precision(scores, precision)
     inputs = _example(scores)
     batch, events, texts = Dim("batch", min=1, max=65_536), Dim("events", min=1, max=65_536), Dim("texts", min=1)
-    dynamic = dict.fromkeys(inputs, {0: batch, 1: events})
-    dynamic |= {"text_vectors": {0: texts}, "text_words": {0: texts, 1: Dim("words", min=1)}}
-    dynamic = {name: dynamic[name] for name in inputs}
+    per_text = {"text_vectors": {0: texts}, "text_words": {0: texts, 1: Dim("words", min=1)}}
+    dynamic = {name: per_text.get(name, {0: batch, 1: events}) for name in inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside torch's own exporter
         program = torch.onnx.export(

@@ -25,7 +25,7 @@ class TaskOutputs(msgspec.Struct, frozen=True):
 
 
 class TextFacts(msgspec.Struct, frozen=True):
-    """The text encoder that the model was trained with: pre-trained, in the bundle's text folder, or learned with it."""
+    """The text encoder of a model: pre-trained and in the bundle's text folder, or learned with the network."""
 
     source: str  # hub id or folder name of a pre-trained one; "learned" for one that is part of the sequence graph
     width: int

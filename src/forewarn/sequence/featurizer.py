@@ -30,7 +30,7 @@ class Featurizer:
     """Turns histories into `EncodedHistory` arrays with fitted vocabularies and quantile maps.
 
     Fields, in column order: `vocabularies` (C categorical), `quantiles` (F numeric: attributes, then derived). Texts
-    become vectors of `text_width` by a pre-trained encoder, or ids of `words` for the network to learn, or are not read.
+    become vectors of `text_width` by a pre-trained encoder, or ids of `words` for one that the network learns.
     """
 
     def __init__(

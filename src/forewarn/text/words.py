@@ -1,4 +1,4 @@
-"""Words of any language as ids of a vocabulary fitted on training texts, for a network that learns its own text encoder.
+"""Words of any language as ids of a vocabulary fitted on training texts, for a text encoder that the network learns.
 
 Design choices
 - A word is a run of letters, digits and the marks that belong to them; any other visible character is a word of its
