@@ -44,8 +44,8 @@ def open_text_encoder(
 def export_text_encoder(cfg: TextConfig, folder: str | Path | None = None) -> Path | None:
     """Write text.onnx, tokenizer.json and text.json to `folder` (None: leave them in the cache).
 
-    Returns the folder that holds them, None for the sources none and learned. Raises ValueError when the weights cannot be found or are not the expected
-    ones, and when the graph's parity error is above the limit.
+    Returns the folder that holds them, None for the sources none and learned. Raises ValueError when the weights cannot be
+    found or are not the expected ones, and when the graph's parity error is above the limit.
     """
     if cfg.source in ("none", "learned"):  # learned: the network's own graph holds it
         return None
