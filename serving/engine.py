@@ -3,8 +3,8 @@
 Design choices
 - The graph runs on the scheduler's inference thread only, also for warm-up and health checks.
 - A small request is decoded and encoded on the event loop, where a thread's hand-over would cost more than the work. A
-  large one, and any for a model that reads text, goes to one of two worker threads: Python decodes no faster on two,
-  but a very large body does not hold up the others.
+  large one, and any whose texts a pre-trained encoder reads, goes to one of two worker threads: Python decodes no
+  faster on two, but a very large body does not hold up the others.
 - Warm-up runs the shapes that matter before the service says it is ready, and measures on the way what a graph call
   costs beside its events; the batcher needs that to know when padding is cheaper than another call.
 """
@@ -70,7 +70,7 @@ class Engine:
         self.in_flight = 0  # requests being answered
         self.unknown_fields = self.unknown_categories = 0  # seen in requests, never in training
         self._unknown_lock = threading.Lock()
-        self._inline_bytes = 0 if self.bundle.manifest.text is not None else config.inline_bytes
+        self.inline_bytes = 0 if self.scorer.embed is not None else config.inline_bytes
         self._probe = self.scorer.encode([_warm_history(1)])
         self._worker = ThreadPoolExecutor(2, "encode")
         sys.setswitchinterval(_SWITCH_S)
@@ -102,7 +102,7 @@ class Engine:
             raise overloaded(self.scheduler.tokens_held / self.scheduler.tokens_per_s)
         self.in_flight += 1
         try:
-            apart = len(body) > self._inline_bytes
+            apart = len(body) > self.inline_bytes
             prepared = await self._in_worker(self._prepare, body) if apart else self._prepare(body)
             scores = await self.run(prepared.encoded, deadline)
             if apart:

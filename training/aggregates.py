@@ -2,7 +2,7 @@
 
 Per categorical field the last and the previous token, how many distinct ones and how many changes so far; per numeric
 field the last known value, its change, and mean, largest and smallest so far; the number of events and the distance in
-rotary time; of the texts the last and the mean vector, reduced to 32 principal components fitted on training texts.
+rotary time; of the texts the last and the mean vector, reduced to 32 components fitted on training texts.
 Row i depends on events 0..i only.
 """
 
@@ -13,13 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from forewarn.sequence import EncodedHistory
 from forewarn.targets import HazardLabels, TaskLabels
+from training.text_components import TextComponents
 
-TEXT_COMPONENTS = 32
-_TEXT_SAMPLE = 20_000  # vectors the components are fitted on
 Float32s = NDArray[np.float32]
 
 
@@ -81,8 +79,8 @@ class Aggregates:
 
     def __init__(self, train: Rows, seed: int) -> None:
         first = train.histories[0]
-        self._pca = _fit_components([history.text_vectors for history in train.histories], seed)
-        width = 0 if self._pca is None else self._pca.n_components_
+        self._texts = TextComponents.fit(train.histories, seed)
+        width = 0 if self._texts is None else self._texts.width
         fields, numbers = first.categorical.shape[1], first.numeric.shape[1]
         self.categorical = list(range(2 * fields))
         # Named for the rule baseline, which must stay a sentence: text components are no sentence.
@@ -106,15 +104,12 @@ class Aggregates:
             position - position[:1],
             np.diff(position, axis=0, prepend=position[:1]),
         ]
-        if self._pca is not None:
-            parts += self._text(history)
+        if self._texts is not None:
+            parts += self._text(history, self._texts(history))
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
-    def _text(self, history: EncodedHistory) -> list[Float32s]:
-        assert self._pca is not None
-        vectors = np.zeros((len(history.text_vectors) + 1, self._pca.n_components_))
-        if len(history.text_vectors):
-            vectors[1:] = self._pca.transform(history.text_vectors)
+    def _text(self, history: EncodedHistory, components_UD: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        vectors = np.concatenate([np.zeros((1, components_UD.shape[1])), components_UD])
         spoken = history.text_index > 0
         total = np.cumsum(vectors[history.text_index], axis=0)
         count = np.cumsum(spoken)[:, None]
@@ -153,13 +148,3 @@ def _latest(known: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Row of the latest true entry so far, the first row before there is one; same shape."""
     rows = np.arange(len(known)).reshape(-1, *[1] * (known.ndim - 1))
     return np.maximum.accumulate(np.where(known, rows, 0), axis=0)
-
-
-def _fit_components(vectors: Sequence[Float32s], seed: int) -> PCA | None:
-    """Principal components of the training texts; None where there are fewer than two."""
-    stacked = np.concatenate([block for block in vectors if len(block)] or [np.zeros((0, 1), np.float32)])
-    if len(stacked) < 2:
-        return None
-    if len(stacked) > _TEXT_SAMPLE:
-        stacked = stacked[np.random.default_rng(seed).choice(len(stacked), _TEXT_SAMPLE, replace=False)]
-    return PCA(min(TEXT_COMPONENTS, *stacked.shape), svd_solver="full").fit(stacked)

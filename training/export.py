@@ -81,7 +81,7 @@ def export_bundle(
             versions=versions(),
             tasks=[task_outputs(task) for task in prepared.target.tasks],
             graphs=graphs,
-            text=_copy_text(prepared, building),
+            text=_text(model, prepared, building),
             model=asdict(model.config),
             data=prepared.facts,
             parity=parity,
@@ -148,7 +148,12 @@ def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
     yield collate(sorted(histories, key=lambda history: -history.length)[:4])
 
 
-def _copy_text(prepared: Prepared, folder: Path) -> TextFacts | None:
+def _text(model: SequenceModel | Ensemble, prepared: Prepared, folder: Path) -> TextFacts | None:
+    """Copies a pre-trained text encoder into the bundle; facts of it or of the one in the network, None without."""
+    network = model.member(0) if isinstance(model, Ensemble) else model
+    learned, words = network.embedder.words, prepared.featurizer.words
+    if learned is not None and words is not None:
+        return TextFacts("learned", learned.width, words.max_words, len(words.words))
     if prepared.text_folder is None:
         return None
     # File by file: the cache's folder is private to its user, a bundle's is not.

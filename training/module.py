@@ -15,6 +15,7 @@ from torch import Tensor
 from forewarn.model import HeadSpec, InputShapes, ModelConfig, SequenceModel
 from forewarn.sequence import INPUT_COLUMNS
 from forewarn.sequence.vocabulary import UNKNOWN
+from forewarn.text.words import UNKNOWN_WORD
 from training.config import OptimConfig
 from training.labelled import labels_of
 from training.losses import task_loss
@@ -77,7 +78,7 @@ class SequenceModule(pl.LightningModule):
         return self.loss(batch, "valid")
 
     def hide(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Field and event dropout: hidden fields read as unknown or missing, as a new category would when serving."""
+        """Field, event and word dropout: what is hidden reads as unknown or missing, like news when serving."""
         config = self.model.config
         categorical, numeric = batch["categorical"], batch["numeric"]
         event_BT1 = torch.rand(categorical.shape[:2], device=categorical.device).unsqueeze(-1) < config.event_dropout
@@ -87,6 +88,10 @@ class SequenceModule(pl.LightningModule):
             hidden[name] = array.masked_fill(field | event_BT1, blank)
         if "text_index" in batch:
             hidden["text_index"] = batch["text_index"].masked_fill(event_BT1.squeeze(-1), 0)
+        if "text_words" in batch:
+            words = batch["text_words"]
+            dropped = (torch.rand(words.shape, device=words.device) < config.word_dropout) & (words > 0)
+            hidden["text_words"] = words.masked_fill(dropped, UNKNOWN_WORD)
         return hidden
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:

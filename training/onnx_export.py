@@ -32,7 +32,8 @@ def export_graph(scores: Scores, path: Path, precision: str) -> None:
     network = in_precision(scores, precision)
     inputs = _example(scores)
     batch, events, texts = Dim("batch", min=1, max=65_536), Dim("events", min=1, max=65_536), Dim("texts", min=1)
-    dynamic = {name: {0: texts} if name == "text_vectors" else {0: batch, 1: events} for name in inputs}
+    per_text = {"text_vectors": {0: texts}, "text_words": {0: texts, 1: Dim("words", min=1)}}
+    dynamic = {name: per_text.get(name, {0: batch, 1: events}) for name in inputs}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside torch's own exporter
         program = torch.onnx.export(
@@ -89,13 +90,16 @@ def check_parity(scores: Scores, graph: Path, precision: str, feeds: Iterable[Fe
 def _example(scores: Scores) -> dict[str, Tensor]:
     """Small inputs to trace with; every size differs and is at least two, so that none is taken for a constant."""
     shapes = scores.model.inputs
-    batch, events, texts = 2, 3, 5
+    batch, events, texts, words = 2, 3, 5, 7
     inputs = {
         "categorical": torch.ones(batch, events, len(shapes.cardinalities), dtype=torch.long),
         "numeric": torch.zeros(batch, events, shapes.numerics),
         "position": torch.arange(events, dtype=torch.float32).expand(batch, events).clone(),
     }
-    if shapes.text_width:
+    if shapes.text_width or shapes.words:
         inputs["text_index"] = torch.ones(batch, events, dtype=torch.long)
+    if shapes.text_width:
         inputs["text_vectors"] = torch.randn(texts, shapes.text_width)
+    if shapes.words:
+        inputs["text_words"] = torch.ones(texts, words, dtype=torch.long)
     return inputs

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -19,15 +20,17 @@ from forewarn.events import CORE_FIELDS
 from forewarn.model import InputShapes
 from forewarn.sequence import Featurizer
 from forewarn.targets import TargetSpec
-from forewarn.text import CachedEncoder
+from forewarn.text import CachedEncoder, WordCounts
 from training.config import TrainConfig
 from training.encode import chunks, write_split
 from training.labelled import LabelledSplits, progress
 from training.pretrained import check_featurizer
 from training.text_export import export_text_encoder, open_text_encoder
 
+log = logging.getLogger(__name__)
 SPLITS = ("train", "valid", "test")
 _SAVED = "prepared.json"
+_NO_MATTER = ("batch_tokens", "cache_dir")  # settings of the text room that change no vector
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class Prepared:
     @property
     def input_shapes(self) -> InputShapes:
         """What the fitted featurizer feeds a network."""
-        return InputShapes(self.featurizer.cardinalities, len(self.featurizer.quantiles), self.featurizer.text_width)
+        fitted = self.featurizer
+        words = len(fitted.words) if fitted.words is not None else 0
+        return InputShapes(fitted.cardinalities, len(fitted.quantiles), fitted.text_width, words)
 
     def split(self, name: str) -> Path:
         """The dataset file of a split."""
@@ -88,12 +93,15 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
     earlier = _earlier(config)
     if earlier is not None:
         check_featurizer(earlier, exclude, config.pretrained or "")
+    text = config.text
+    words = WordCounts(text.max_words, text.max_vocabulary, text.min_count) if text.source == "learned" else None
     featurizer = earlier or Featurizer.fit(
         progress(splits.visible("train"), "fit featurizer"),
         config.data.inputs,
         config.sequence,
         exclude=exclude,
         text_width=embed.dim if embed is not None else 0,
+        words=words,
     )
     if featurizer.text_width and embed is not None:
         _embed_all(splits, embed)
@@ -112,6 +120,13 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
         "target": target.name,
         "target_hash": target.hash,
     }
+    if words is not None and featurizer.words is not None:
+        facts["words"] = words.facts()
+        log.info(
+            "learned text: %(vocabulary)d words known; of %(texts)d training texts %(cut)d are longer than "
+            "text.max_words and cut, and a share of %(unknown)g of their words is unknown",
+            facts["words"],
+        )
     text_folder = export_text_encoder(config.text) if featurizer.text_width else None
     saved = {
         "key": key,
@@ -149,6 +164,7 @@ def _key(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | Non
         "protocol": asdict(config.protocol),
         "sequence": asdict(config.sequence),
         "pretrained": earlier.to_dict() if (earlier := _earlier(config)) is not None else None,
-        "text": [config.text.source, config.text.model, embed.hash if embed is not None else None],
+        "text": {name: value for name, value in asdict(config.text).items() if name not in _NO_MATTER},
+        "encoder": embed.hash if embed is not None else None,
     }
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()

@@ -27,9 +27,7 @@ def check_featurizer(featurizer: Featurizer, hidden: set[str], run: str) -> None
 def start_from(network: SequenceModel, source: SequenceModel | Ensemble, member: int, run: Path | str) -> None:
     """Copies embedder and transformer of a trained network (of an ensemble: one member) into a new one."""
     if isinstance(source, Ensemble):
-        chosen = source.members[member % len(source.members)]
-        assert isinstance(chosen, SequenceModel)
-        source = chosen
+        source = source.member(member)
     if source.config != network.config:
         different = [
             f"{name}={value!r} (there {getattr(source.config, name)!r})"

@@ -29,7 +29,7 @@ _EXPORTER = "1"
 def open_text_encoder(
     cfg: TextConfig, *, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0
 ) -> CachedEncoder | None:
-    """Open the configured encoder, exported if need be, with its vectors cached on disk; None for source none.
+    """Open the configured encoder, exported if need be, with its vectors cached on disk; None for none and learned.
 
     Raises ValueError as `export_text_encoder` does.
     """
@@ -42,12 +42,12 @@ def open_text_encoder(
 
 
 def export_text_encoder(cfg: TextConfig, folder: str | Path | None = None) -> Path | None:
-    """Write text.onnx, tokenizer.json and text.json to `folder` (None: leave them in the cache); None for source none.
+    """Write text.onnx, tokenizer.json and text.json to `folder` (None: leave them in the cache).
 
-    Returns the folder that holds them. Raises ValueError when the weights cannot be found or are not the expected
-    ones, and when the graph's parity error is above the limit.
+    Returns the folder that holds them, None for the sources none and learned. Raises ValueError when the weights cannot
+    be found or are not the expected ones, and when the graph's parity error is above the limit.
     """
-    if cfg.source == "none":
+    if cfg.source in ("none", "learned"):  # learned: the network's own graph holds it
         return None
     source = find_text_source(cfg)
     deciding = [_EXPORTER, source.name, source.files, cfg.max_tokens, cfg.precision]

@@ -74,7 +74,9 @@ def test_python_commands_compose_their_configuration(command: str) -> None:
         TargetSpec.load(target, REPOSITORY / "conf" / "targets")
 
 
-@pytest.mark.parametrize("source", blocks("yaml", [REPOSITORY / "docs" / "targets.md"]))
+@pytest.mark.parametrize(
+    "source", blocks("yaml", [REPOSITORY / "docs" / name for name in ("targets.md", "your_data.md")])
+)
 def test_documented_targets_are_valid(source: str) -> None:
     spec = TargetSpec.from_yaml(source)
     assert spec.tasks

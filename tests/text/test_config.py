@@ -19,6 +19,8 @@ CONF = Path(__file__).resolve().parents[2] / "conf" / "text"
         ({"source": "minilm", "model": "some/encoder"}, "text.model"),
         ({"precision": "int8"}, "text.precision"),
         ({"max_tokens": 2}, "text.max_tokens"),
+        ({"source": "learned", "max_words": 0}, "text.max_words"),
+        ({"source": "learned", "model": "some/encoder"}, "text.model"),
         ({"max_tokens": 512, "batch_tokens": 128}, "text.batch_tokens"),
     ],
 )
@@ -29,7 +31,7 @@ def test_a_wrong_value_is_refused_by_field_with_what_was_found_and_expected(
         TextConfig(**wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["minilm", "huggingface", "none"])
+@pytest.mark.parametrize("name", ["minilm", "huggingface", "learned", "none"])
 def test_every_file_of_the_group_is_a_text_config(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOREWARN_CACHE", "somewhere")
     overrides = ["model=organisation/encoder"] if name == "huggingface" else []

@@ -35,6 +35,12 @@ class Bundle:
         """Version of the contract between bundle and reader."""
         return self.manifest.schema_version
 
+    @property
+    def text_folder(self) -> Path | None:
+        """The pre-trained text encoder; None where the model reads no text or has learned its own."""
+        own = any(name.startswith(f"{TEXT_FOLDER}/") for name in self.manifest.files)
+        return self.path / TEXT_FOLDER if own else None
+
     def graph(self, precision: str) -> Path:
         """The sequence graph of a precision; ValueError when the bundle was exported without it."""
         if precision not in self.manifest.graphs:

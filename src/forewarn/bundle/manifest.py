@@ -28,11 +28,12 @@ class TaskOutputs(msgspec.Struct, frozen=True):
 
 
 class TextFacts(msgspec.Struct, frozen=True):
-    """The text encoder that made the vectors the model was trained on."""
+    """The text encoder of a model: pre-trained and in the bundle's text folder, or learned with the network."""
 
-    source: str
+    source: str  # hub id or folder name of a pre-trained one; "learned" for one that is part of the sequence graph
     width: int
-    max_tokens: int
+    max_tokens: int  # per text, longer ones are cut; words of a learned one
+    vocabulary: int | None = None  # words that a learned one knows
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from forewarn.bundle.bundle import TEXT_FOLDER, Bundle
+from forewarn.bundle.bundle import Bundle
 from forewarn.bundle.session import PROVIDERS, open_session
 from forewarn.events import History
 from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate, windows
@@ -29,8 +29,8 @@ class Scorer:
         self.session = open_session(bundle.graph(precision), provider, threads)
         self.input_names = [graph_input.name for graph_input in self.session.get_inputs()]
         self.embed: CachedEncoder | None = None
-        if bundle.manifest.text is not None:
-            self.embed = CachedEncoder.open(bundle.path / TEXT_FOLDER, providers=PROVIDERS[provider], threads=threads)
+        if bundle.text_folder is not None:
+            self.embed = CachedEncoder.open(bundle.text_folder, providers=PROVIDERS[provider], threads=threads)
 
     def encode(self, histories: Sequence[History]) -> list[EncodedHistory]:
         """Features and text vectors of histories; of those longer than `max_length`, their last window of events."""

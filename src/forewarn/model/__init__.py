@@ -2,7 +2,8 @@
 
 Shape legend, used as name suffixes throughout:
 ``B`` histories in the batch, ``T`` events (time), ``D`` model width, ``H`` attention heads, ``C`` categorical fields,
-``F`` numeric fields, ``U`` distinct texts in the batch, ``E`` text vector width, ``K`` horizons, classes or 1.
+``F`` numeric fields, ``U`` distinct texts in the batch, ``W`` words of a text, ``E`` width of a text or word vector,
+``K`` horizons, classes or 1.
 """
 
 from __future__ import annotations

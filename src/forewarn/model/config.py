@@ -17,6 +17,8 @@ class ModelConfig:
     mlp_width: int = 688  # hidden size of SwiGLU; 8/3 * width keeps the cost of a 4x MLP
     numeric_width: int = 16  # size of one numeric field's embedding before it is projected to `width`
     numeric_frequencies: int = 8  # learned frequencies per numeric field
+    word_width: int = 128  # size of one word's embedding where the network learns its text encoder (text=learned)
+    word_dropout: float = 0.1  # probability that a word of a text reads as unknown in training
     dropout: float = 0.1  # on both residual branches
     field_dropout: float = 0.1  # probability that a field of an event is hidden in training
     event_dropout: float = 0.1  # probability that all fields of a past event are hidden in training
@@ -36,6 +38,8 @@ class ModelConfig:
                 f"model.width={self.width}, model.heads={self.heads}: expected an even head size; "
                 "choose a width that is an even multiple of heads"
             )
+        if self.word_width < 1:
+            raise ValueError(f"model.word_width: found {self.word_width}, expected at least 1; use 128")
         if self.heads % self.kv_heads:
             raise ValueError(
                 f"model.kv_heads={self.kv_heads}: expected a divisor of model.heads={self.heads}; use {self.heads}"
@@ -48,7 +52,8 @@ class InputShapes:
 
     cardinalities: tuple[int, ...]  # size of each categorical field's vocabulary, UNK and missing included
     numerics: int  # F
-    text_width: int = 0  # E; 0 means that the events carry no text
+    text_width: int = 0  # E of a pre-trained encoder's vectors; 0 means that none is used
+    words: int = 0  # size of the vocabulary of a learned text encoder, padding and UNK included; 0 means none
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 - Categorical fields share one table with an offset per field, so a step is a single gather.
 - Numerics pass through learned periodic features and a per-field linear map (PLR, Gorishniy et al. 2022,
   arXiv 2203.05556); a missing value has its own learned vector, so that absence is information and never a zero.
-- Text vectors are projected once per distinct text and gathered per event; row 0 is the learned "no text".
+- Text vectors are projected once per distinct text and gathered per event; row 0 is the learned "no text". They come
+  from a pre-trained encoder as inputs, or from words through an encoder learned here (words.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from forewarn.model.config import InputShapes, ModelConfig
+from forewarn.model.words import WordEncoder
 
 
 class NumericEmbedder(nn.Module):
@@ -68,7 +70,9 @@ class EventEmbedder(nn.Module):
         self.register_buffer("offset", torch.tensor(offsets), persistent=False)
         self.table = nn.Embedding(sum(inputs.cardinalities), config.width)
         self.numeric = NumericEmbedder(config, inputs.numerics)
-        self.text = TextEmbedder(config, inputs.text_width) if inputs.text_width else None
+        self.words = WordEncoder(config, inputs.words) if inputs.words else None
+        text_width = self.words.width if self.words is not None else inputs.text_width
+        self.text = TextEmbedder(config, text_width) if text_width else None
         self.norm = nn.RMSNorm(config.width, eps=1e-6)
 
     def forward(
@@ -77,8 +81,12 @@ class EventEmbedder(nn.Module):
         numeric_BTF: Tensor,
         text_index_BT: Tensor | None = None,
         text_vectors_UE: Tensor | None = None,
+        text_words_UW: Tensor | None = None,
     ) -> Tensor:
         x_BTD = self.table(categorical_BTC + self.offset).sum(dim=2) + self.numeric(numeric_BTF)
+        if self.words is not None:
+            assert text_words_UW is not None
+            text_vectors_UE = self.words(text_words_UW)
         if self.text is not None:
             assert text_index_BT is not None and text_vectors_UE is not None
             x_BTD = x_BTD + self.text(text_index_BT, text_vectors_UE)

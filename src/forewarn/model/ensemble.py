@@ -22,6 +22,12 @@ class Ensemble(nn.Module):
         first = members[0]
         self.config, self.inputs, self.head_specs = first.config, first.inputs, first.head_specs
 
+    def member(self, number: int) -> SequenceModel:
+        """One of the networks, counted round and round."""
+        member = self.members[number % len(self.members)]
+        assert isinstance(member, SequenceModel)
+        return member
+
     def forward(
         self,
         categorical: Tensor,
@@ -29,6 +35,8 @@ class Ensemble(nn.Module):
         position: Tensor,
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
+        text_words: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        raw = [member(categorical, numeric, position, text_index, text_vectors) for member in self.members]
+        inputs = (categorical, numeric, position, text_index, text_vectors, text_words)
+        raw = [member(*inputs) for member in self.members]
         return {head.name: sum(own[head.name] for own in raw) / len(raw) for head in self.head_specs}

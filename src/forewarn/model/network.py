@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
 from forewarn.model.embedder import EventEmbedder
 from forewarn.model.transformer import Attention, SwiGLU, Transformer
+from forewarn.model.words import WordEncoder
 
 
 class SequenceModel(nn.Module):
@@ -41,6 +42,8 @@ class SequenceModel(nn.Module):
                 module.output.weight.data.mul_(residual)
             elif isinstance(module, SwiGLU):
                 module.down.weight.data.mul_(residual)
+            elif isinstance(module, WordEncoder):
+                module.init_table()
         for head in self.head_specs:
             linear = self.heads[head.name]
             assert isinstance(linear, nn.Linear)
@@ -54,7 +57,8 @@ class SequenceModel(nn.Module):
         position: Tensor,
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
+        text_words: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        x_BTD = self.embedder(categorical, numeric, text_index, text_vectors)
+        x_BTD = self.embedder(categorical, numeric, text_index, text_vectors, text_words)
         state_BTD = self.transformer(x_BTD, position)
         return {name: head(state_BTD) for name, head in self.heads.items()}

@@ -59,8 +59,9 @@ class Scores(nn.Module):
         position: Tensor,
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
+        text_words: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        raw = self.model(categorical, numeric, position, text_index, text_vectors)
+        raw = self.model(categorical, numeric, position, text_index, text_vectors, text_words)
         return tuple(
             link(
                 head.kind,

@@ -21,6 +21,7 @@ from forewarn.sequence.encoded import EncodedHistory
 from forewarn.sequence.quantiles import QuantileMap
 from forewarn.sequence.selection import FieldStatistics, check_issue, choose_fields
 from forewarn.sequence.vocabulary import Vocabulary
+from forewarn.text.words import WordCounts, WordVocabulary
 
 Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # distinct texts [U] -> vectors [U, E]
 
@@ -28,7 +29,8 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # distinct texts [U] -> 
 class Featurizer:
     """Turns histories into `EncodedHistory` arrays with fitted vocabularies and quantile maps.
 
-    Fields, in column order: `vocabularies` (C categorical), `quantiles` (F numeric: attributes, then derived).
+    Fields, in column order: `vocabularies` (C categorical), `quantiles` (F numeric: attributes, then derived). Texts
+    become vectors of `text_width` by a pre-trained encoder, or ids of `words` for one that the network learns.
     """
 
     def __init__(
@@ -39,9 +41,10 @@ class Featurizer:
         known: Iterable[str],
         text_width: int,
         issue: str | None = None,
+        words: WordVocabulary | None = None,
     ) -> None:
         self.config, self.vocabularies, self.quantiles, self.issue = config, vocabularies, quantiles, issue
-        self.known, self.text_width = frozenset(known), text_width
+        self.known, self.text_width, self.words = frozenset(known), text_width, words
         self.attributes = [name for name in quantiles if name not in DERIVED_FIELDS]
         self._derived = [i for i, name in enumerate(DERIVED_FIELDS) if name in quantiles]
         self._maps = list(quantiles.values())
@@ -55,9 +58,11 @@ class Featurizer:
         *,
         exclude: set[str],
         text_width: int,
+        words: WordCounts | None = None,
     ) -> Featurizer:
-        """Fits on training histories only; `exclude` names the target's evidence, `text_width` is E or 0 for no text.
+        """Fits on training histories only; `exclude` names the target's evidence.
 
+        `text_width` is E of a pre-trained text encoder, else 0; `words` is filled where the network learns its own.
         A `HistoryStore` iterates in hash order, so the first `config.fit_histories` are a random part of any data set.
         """
         sample: list[NDArray[np.float64]] = []
@@ -65,6 +70,9 @@ class Featurizer:
         def observe(stream: Iterable[History]) -> Iterable[History]:
             for history in stream:
                 sample.append(derived_fields(history.events, event_times(history.events), inputs.issue))
+                if words is not None and inputs.text:
+                    for event in history.events:
+                        words.add(event.text or "")
                 yield history
 
         statistics = FieldStatistics.collect(observe(islice(histories, config.fit_histories)))
@@ -85,7 +93,8 @@ class Featurizer:
             if name not in exclude and np.isfinite(column).any():
                 quantiles[name] = QuantileMap.fit(column, config.knots)
         width = text_width if inputs.text and statistics.has_text else 0
-        return cls(config, vocabularies, quantiles, statistics.attributes, width, inputs.issue)
+        vocabulary = words.vocabulary() if words is not None and words.texts else None
+        return cls(config, vocabularies, quantiles, statistics.attributes, width, inputs.issue, vocabulary)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -120,8 +129,9 @@ class Featurizer:
                 position=rotary_positions(time_T, self.config.rotary_time, self.config.rotary_tau_s),
                 text_index=text_index,
                 text_vectors=text_vectors,
+                text_words=self._words(distinct),
             )
-            for history, start, stop, time_T, (text_index, _), text_vectors in zip(
+            for history, start, stop, time_T, (text_index, distinct), text_vectors in zip(
                 histories, bounds, bounds[1:], times, texts, vectors, strict=False
             )
         ]
@@ -145,15 +155,22 @@ class Featurizer:
 
     def _texts(self, events: Sequence[Event]) -> tuple[NDArray[np.int32], list[str]]:
         """Index per event [T] into the history's distinct texts, 0 for none, and those texts."""
-        if not self.text_width:
+        if not self.text_width and self.words is None:
             return np.zeros(len(events), dtype=np.int32), []
         rows: dict[str, int] = {}
-        index = [rows.setdefault(event.text, len(rows) + 1) if event.text else 0 for event in events]
+        index = [
+            rows.setdefault(event.text, len(rows) + 1) if event.text and not event.text.isspace() else 0
+            for event in events
+        ]
         return np.array(index, dtype=np.int32), list(rows)
+
+    def _words(self, texts: list[str]) -> NDArray[np.int32]:
+        """Word ids [U, W] of one history's distinct texts; W is 0 where the network learns no words."""
+        return self.words.encode(texts) if self.words is not None else np.empty((0, 0), dtype=np.int32)
 
     def _embed(self, texts: Sequence[list[str]], embed: Embed | None) -> list[NDArray[np.float32]]:
         distinct = {text: i for i, text in enumerate(dict.fromkeys(text for own in texts for text in own))}
-        if not distinct:
+        if not distinct or not self.text_width:
             return [np.empty((0, self.text_width), dtype=np.float32)] * len(texts)
         if embed is None:
             raise ValueError("text: found texts and no text encoder, expected one; give the featurizer its encoder")
@@ -169,6 +186,7 @@ class Featurizer:
             "known_attributes": sorted(self.known),
             "text_width": self.text_width,
             "issue": self.issue,
+            "words": self.words.to_dict() if self.words is not None else None,
         }
 
     @classmethod
@@ -181,6 +199,7 @@ class Featurizer:
             fitted["known_attributes"],
             fitted["text_width"],
             fitted.get("issue"),  # absent from bundles that knew no issue
+            WordVocabulary(**fitted["words"]) if fitted.get("words") else None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Texts to vectors: one encoder interface, ONNX Runtime behind it, every distinct text encoded once.
+"""Texts to vectors through one pre-trained encoder, every distinct text once; or to word ids for a learned one.
 
 Nothing here imports torch.
 """
@@ -10,5 +10,16 @@ from forewarn.text.cached import CachedEncoder
 from forewarn.text.config import TextConfig
 from forewarn.text.encoder import Encoder, TextEncoder
 from forewarn.text.normalise import normalise_text
+from forewarn.text.words import WordCounts, WordVocabulary, split_words
 
-__all__ = ["CachedEncoder", "Encoder", "TextConfig", "TextEncoder", "VectorCache", "normalise_text"]
+__all__ = [
+    "CachedEncoder",
+    "Encoder",
+    "TextConfig",
+    "TextEncoder",
+    "VectorCache",
+    "WordCounts",
+    "WordVocabulary",
+    "normalise_text",
+    "split_words",
+]
