@@ -38,7 +38,7 @@ from training.weights import AGE, LASTED
 A = TypeVar("A")  # a label array of numpy or torch
 Arrays = dict[str, NDArray[Any]]
 # What each part of a label holds where there is none: padding, and the context of a window.
-NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": np.nan, "lasted": np.nan}
+NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": np.inf, "lasted": np.inf}
 _DAY = timedelta(days=1)
 
 
@@ -71,12 +71,12 @@ class LabelledSplits:
             store, target, protocol, assign_splits(index, protocol, given), {summary.unit: summary for summary in index}
         )
 
-    def units(self, split: str) -> Iterator[History]:
-        """What a split is made of, uncut: its histories, or with `per` its cases, each as a history of its own."""
+    def units(self, split: str | None = None) -> Iterator[History]:
+        """What a split (None: the store) is made of, uncut: histories, or with `per` cases, each as one of its own."""
         for whole in self.store:
             cases = Cases.of(whole.events, self.target.per)
             for case, own in zip(cases.names, cases.events(), strict=True):
-                if self._is(whole, case, split):
+                if split is None or self._is(whole, case, split):
                     events = [whole.events[i] for i in own.tolist()]
                     yield History(unit_id(whole.history_id, case), whole.customer_id, events)
 
@@ -102,7 +102,7 @@ class LabelledSplits:
     def _sample(self, history_id: str, cases: Cases, length: int) -> Arrays:
         """When the unit of a row started and how long it lasted: what `training.weights` needs, in days [T]."""
         learnt = self.assignment.learn_until or self.assignment.data_end
-        days_C2 = np.full((len(cases.names) + 1, 2), np.nan, np.float32)  # the last row is that of no case
+        days_C2 = np.full((len(cases.names) + 1, 2), np.inf, np.float32)  # the last row is that of no case
         for number, case in enumerate(cases.names):
             if (summary := self.index.get(unit_id(history_id, case))) is not None:
                 days_C2[number] = (learnt - summary.start) / _DAY, (summary.end - summary.start) / _DAY

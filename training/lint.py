@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -19,7 +18,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig
 from tqdm import tqdm
 
-from forewarn.events import DataConfig, History, HistoryStore
+from forewarn.events import DataConfig, HistoryStore
 from forewarn.sequence import Featurizer
 from forewarn.sequence.selection import FieldStatistics, choose_fields
 from forewarn.targets import ProtocolConfig
@@ -93,12 +92,15 @@ def lint_run(config: TrainConfig, prepared: Prepared, folder: Path) -> dict[str,
 def lint_splits(
     splits: LabelledSplits, data: DataConfig, inputs: Inputs | None, histories: int, events: int = LintConfig.events
 ) -> list[Finding]:
-    """The findings on at most so many histories and events; without `inputs` they are chosen as training would."""
+    """The findings on at most so many histories and events; without `inputs` they are chosen as training would.
+
+    A store iterates in hash order, so the first histories are a random part of it.
+    """
     if histories < 1 or events < 1:
         raise ValueError(f"lint: found histories={histories}, events={events}, expected at least 1 of each; raise it")
     target = splits.target.with_classes(islice(splits.units("train"), histories))
     table = collect(
-        progress(sample(splits.store, histories), "lint histories", min(histories, len(splits.store))),
+        progress(islice(splits.units(), histories), "lint histories"),
         target,
         splits.protocol,
         splits.assignment,
@@ -109,11 +111,6 @@ def lint_splits(
     )
     checks = tqdm(CHECKS, desc="lint checks", unit=" checks", disable=None, leave=False)
     return by_severity(finding for check in checks for finding in check.run(table))
-
-
-def sample(store: HistoryStore, histories: int) -> Iterable[History]:
-    """The first histories of a store: it iterates in hash order, so they are a random part of it."""
-    return islice(store, histories)
 
 
 def chosen_inputs(splits: LabelledSplits, data: DataConfig, histories: int) -> Inputs:

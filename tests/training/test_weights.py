@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from forewarn.sequence import RaggedDataset, RaggedWriter
+from training.labelled import NO_LABEL
 from training.losses import task_loss
 from training.weights import AGE, LASTED, RowWeights, WeightsConfig
 
@@ -26,6 +27,11 @@ def test_weights_halve_per_half_life_and_average_one(tmp_path: Path) -> None:
     weight_N = weights(np.array([0.0, 10.0, 20.0, 40.0]))
     np.testing.assert_allclose(weight_N / weight_N[0], [1, 1 / 2, 1 / 4, 1 / 16])
     assert weight_N.mean() == pytest.approx(1)
+
+
+def test_padding_and_context_weigh_nothing(tmp_path: Path) -> None:
+    weights = RowWeights.fit(WeightsConfig(half_life_days=10), dataset(tmp_path / "a", [0, NO_LABEL["age"]], [0, 0]))
+    assert weights(torch.tensor([0.0, NO_LABEL["age"]])).tolist() == [1.0, 0.0]
 
 
 def test_histories_of_the_burn_in_do_not_count(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def table_of(
     categorical = [name for name, value in fields.items() if isinstance(value, str) and name not in hidden]
     numeric = [name for name, value in fields.items() if isinstance(value, float) and name not in hidden]
     inputs = Inputs(["type", "channel", "actor", *categorical], numeric, text=True)
-    index = [summary for history in histories if (summary := summarise(history, target, protocol)) is not None]
+    index = [summary for history in histories for summary in summarise(history, target, protocol)]
     assignment = replace(assign_splits(index, protocol), **changes.pop("assignment", {}))
     return collect(histories, target, protocol, assignment, inputs, **changes)
 
