@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from forewarn.sequence.aggregates import Float32s
 from forewarn.targets import ClassificationTask, RegressionTask, Task
-from training.aggregates import Aggregates, Float32s
+from training.aggregates import Aggregates
 
 # features [N, D] -> P(1) [N], probabilities [N, C], or values [N]
 Scores = Callable[[Float32s], NDArray[np.float64]]

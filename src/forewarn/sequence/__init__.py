@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forewarn.sequence.aggregates import AGGREGATES, collate_aggregates
 from forewarn.sequence.batching import TokenBudgetBatches
 from forewarn.sequence.config import SequenceConfig
 from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
@@ -10,6 +11,7 @@ from forewarn.sequence.featurizer import Embed, Featurizer
 from forewarn.sequence.windowing import context_length, windows
 
 __all__ = [
+    "AGGREGATES",
     "INPUT_COLUMNS",
     "Embed",
     "EncodedHistory",
@@ -19,6 +21,7 @@ __all__ = [
     "SequenceConfig",
     "TokenBudgetBatches",
     "collate",
+    "collate_aggregates",
     "context_length",
     "windows",
 ]
