@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,17 @@ class Fitted:
 def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     """Trains every member of the ensemble, each with a seed of its own; finished members are not trained again."""
     folders = member_folders(run, config.ensemble)
-    facts = []
+    facts: list[dict[str, Any]] = []
     for number, folder in enumerate(folders):
         if not (folder / _FACTS).is_file():
             if len(folders) > 1:
                 log.info("member %d of %d", number + 1, len(folders))
-            (folder / _FACTS).write_text(json.dumps(fit_member(config, prepared, run, folder, number)))
-        facts.append(json.loads((folder / _FACTS).read_text()))
+            facts.append(fit_member(config, prepared, run, folder, number))
+            if os.environ.get("LOCAL_RANK", "0") == "0":  # the processes of a distributed run share the folder
+                (folder / f"{_FACTS}.partial").write_text(json.dumps(facts[-1]))
+                (folder / f"{_FACTS}.partial").replace(folder / _FACTS)
+        else:
+            facts.append(json.loads((folder / _FACTS).read_text()))
     joined = facts[0] if len(facts) == 1 else _join(facts)
     return Fitted(load_network(run), joined)
 

@@ -41,7 +41,7 @@ def groups_of(root: str) -> list[str]:
 
 CHOICES = [
     (root, group, option) for root in ROOTS for group in groups_of(root) if group in GROUPS for option in GROUPS[group]
-] + [("train", "+experiment", option) for option in GROUPS.get("experiment", [])]
+]
 
 
 def composed(root: str, *overrides: str) -> DictConfig:

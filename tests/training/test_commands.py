@@ -50,6 +50,7 @@ def test_several_processes_train_one_model(tmp_path: Path) -> None:
     assert Bundle.load(str(result["bundle"])).model_hash == result["model_hash"]
     # As if it had been killed after the first of two epochs.
     (run / "metrics.json").unlink()
+    (run / "checkpoints" / "facts.json").unlink()
     (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 1", "epochs: 2"))
     assert last_line("training.train", "resume=true", f"run={run}")["epochs"] == 2
 

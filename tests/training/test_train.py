@@ -127,6 +127,7 @@ def test_a_moved_run_still_knows_its_best_model(tiny_config: TrainConfig, tiny_r
     config = replace(tiny_config, trainer=replace(tiny_config.trainer, epochs=1))
     fit(config, prepared, first)
     shutil.move(first, moved)
+    (moved / "checkpoints" / "facts.json").unlink()  # what a killed run has not written yet
     last = torch.load(moved / "checkpoints" / "last.ckpt", weights_only=False)
     (state,) = (own for key, own in last["callbacks"].items() if key.startswith("BestCheckpoint"))
     for name in ("best_model_score", "kth_value"):
@@ -260,7 +261,7 @@ def test_long_histories_become_windows_that_label_every_prefix_once(tiny_run: Pa
         (["precisions=[fp16]"], "precisions: found ['fp16'], expected fp32 among them"),
         (["trainer.epochs=0"], "trainer.epochs: found 0, expected at least 1"),
         (["run=README.md/run"], "run: found README.md/run, not a folder to write to"),
-        (["report=README.md/report.md"], "report: found README.md, not a folder to write to"),
+        (["page=README.md/report.md"], "page: found README.md, not a folder to write to"),
         (["model.width=30"], "model.width=30"),
     ],
 )
