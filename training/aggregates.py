@@ -1,7 +1,9 @@
 """Prefixes as flat feature rows: the information the transformer has, summed up for models that know no order.
 
-The aggregates of `forewarn.sequence.aggregates`, and of the texts the last and the mean vector, reduced to 32
-components fitted on training texts. Row i depends on events 0..i only.
+Per categorical field the last and the previous token, how many distinct ones and how many changes so far; per numeric
+field the last known value, its change, and mean, largest and smallest so far; the number of events and the distance in
+rotary time; of the texts the last and the mean vector, reduced to 32 components fitted on training texts.
+Row i depends on events 0..i only.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forewarn.sequence import EncodedHistory
-from forewarn.sequence.aggregates import Float32s, aggregate_width, aggregates, latest
 from forewarn.targets import HazardLabels, TaskLabels
 from training.text_components import TextComponents
+
+Float32s = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,6 @@ class Rows:
     masks: Sequence[NDArray[np.bool_]] | None = None
     cases: Sequence[NDArray[np.integer]] | None = None
     prefixes: Sequence[NDArray[np.integer]] | None = None
-    weights: Sequence[NDArray[np.floating]] | None = None  # how much each row counts when fitting; None: all alike
 
     def keep(self) -> NDArray[np.bool_]:
         """Which of all prefixes count, bool [sum of T]."""
@@ -52,13 +54,6 @@ class Rows:
             whole = np.concatenate(observed)[keep] if len(observed) == len(hazards) else None
             return HazardLabels(onset, at_risk, whole)
         return np.concatenate([label for label in self.labels if isinstance(label, np.ndarray)])[keep]
-
-    def weight(self) -> NDArray[np.float64]:
-        """How much each of the N rows counts when a model is fitted."""
-        keep = self.keep()
-        return (
-            np.ones(int(keep.sum())) if self.weights is None else np.concatenate(self.weights)[keep].astype(np.float64)
-        )
 
     def prefix(self) -> NDArray[np.int64]:
         """Number of events of its case so far for each of the N rows, from 1; 0 for an event without case."""
@@ -89,8 +84,8 @@ class Aggregates:
         fields, numbers = first.categorical.shape[1], first.numeric.shape[1]
         self.categorical = list(range(2 * fields))
         # Named for the rule baseline, which must stay a sentence: text components are no sentence.
-        self.readable = list(range(2 * fields, aggregate_width(fields, numbers)))
-        self.width = aggregate_width(fields, numbers) + 2 * width
+        self.readable = list(range(2 * fields, 4 * fields + 5 * numbers + 3))
+        self.width = 4 * fields + 5 * numbers + 3 + 2 * width
         self._last: tuple[Rows, Float32s] | None = None
 
     def __call__(self, rows: Rows) -> Float32s:
@@ -101,18 +96,55 @@ class Aggregates:
         return self._last[1]
 
     def _history(self, history: EncodedHistory) -> Float32s:
-        own = aggregates(history)
-        if self._texts is None:
-            return own
-        return np.concatenate([own, *self._text(history, self._texts(history))], axis=1, dtype=np.float32)
+        position = history.position[:, None]
+        parts = [
+            *_categorical(history.categorical),
+            *_numeric(history.numeric),
+            np.arange(1, history.length + 1)[:, None],
+            position - position[:1],
+            np.diff(position, axis=0, prepend=position[:1]),
+        ]
+        if self._texts is not None:
+            parts += self._text(history, self._texts(history))
+        return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def _text(self, history: EncodedHistory, components_UD: NDArray[np.float64]) -> list[NDArray[np.float64]]:
         vectors = np.concatenate([np.zeros((1, components_UD.shape[1])), components_UD])
         spoken = history.text_index > 0
         total = np.cumsum(vectors[history.text_index], axis=0)
         count = np.cumsum(spoken)[:, None]
-        last = vectors[history.text_index[latest(spoken)]]
+        last = vectors[history.text_index[_latest(spoken)]]
         silent = count[:, 0] == 0
         mean = total / np.maximum(count, 1)
         last[silent] = mean[silent] = np.nan
         return [last, mean]
+
+
+def _categorical(token_TC: NDArray[np.int32]) -> list[NDArray[np.int32] | NDArray[np.int64]]:
+    """Last token, previous token plus one (0 at first), distinct tokens so far, changes so far; [T, C] each."""
+    previous = np.concatenate([np.zeros_like(token_TC[:1]), token_TC[:-1] + 1])
+    changed = token_TC != np.concatenate([token_TC[:1], token_TC[:-1]])
+    order = np.argsort(token_TC, axis=0, kind="stable")
+    ranked = np.take_along_axis(token_TC, order, axis=0)
+    first = np.ones(token_TC.shape, bool)
+    first[1:] = ranked[1:] != ranked[:-1]
+    new = np.empty_like(first)
+    np.put_along_axis(new, order, first, axis=0)
+    return [token_TC, previous, np.cumsum(new, axis=0), np.cumsum(changed, axis=0)]
+
+
+def _numeric(value_TF: Float32s) -> list[NDArray[np.floating]]:
+    """Last known value, its change against the known value before, mean, largest and smallest so far; [T, F] each."""
+    known = ~np.isnan(value_TF)
+    last = np.take_along_axis(value_TF, _latest(known), axis=0)
+    change = np.diff(last, axis=0, prepend=np.full_like(last[:1], np.nan))
+    total = np.cumsum(np.where(known, value_TF, 0.0), axis=0, dtype=np.float64)
+    count = np.cumsum(known, axis=0)
+    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return [last, change, mean, np.fmax.accumulate(value_TF, axis=0), np.fmin.accumulate(value_TF, axis=0)]
+
+
+def _latest(known: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Row of the latest true entry so far, the first row before there is one; same shape."""
+    rows = np.arange(len(known)).reshape(-1, *[1] * (known.ndim - 1))
+    return np.maximum.accumulate(np.where(known, rows, 0), axis=0)

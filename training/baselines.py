@@ -13,7 +13,7 @@ Design choices
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -22,9 +22,8 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder
 
-from forewarn.sequence.aggregates import Float32s
 from forewarn.targets import ClassificationTask, HazardLabels, HazardTask, RegressionTask, Task
-from training.aggregates import Aggregates, Rows
+from training.aggregates import Aggregates, Float32s, Rows
 from training.rules import Scores, constant, lookup, threshold
 
 NAMES = ("prior", "rule", "logistic", "lightgbm")
@@ -63,8 +62,7 @@ def fit_baselines(
     aggregates = Aggregates(train, seed)
     # Validation first: the training features then stay in the cache of Aggregates no longer than needed.
     valid_ND, train_ND = aggregates(valid), aggregates(train)
-    valid_N, train_N = valid.weight(), train.weight()
-    targets, later = labelled_rows(task, train), labelled_rows(task, valid)
+    targets, later = _targets(task, train), _targets(task, valid)
     if not any(len(label) for _, label in targets):
         raise ValueError(f"task {task.name}: found no labelled training row, expected some; check protocol and target")
     return {
@@ -72,14 +70,7 @@ def fit_baselines(
             task,
             aggregates,
             [
-                _fit(
-                    name,
-                    task,
-                    aggregates,
-                    Labelled(train_ND[rows], label, train_N[rows]),
-                    Labelled(valid_ND[other], check, valid_N[other]),
-                    seed,
-                )
+                _fit(name, task, aggregates, (train_ND[rows], label), (valid_ND[other], check), seed)
                 for (rows, label), (other, check) in zip(targets, later, strict=True)
             ],
         )
@@ -87,7 +78,7 @@ def fit_baselines(
     }
 
 
-def labelled_rows(task: Task, rows: Rows) -> list[tuple[NDArray[np.bool_], NDArray[np.generic]]]:
+def _targets(task: Task, rows: Rows) -> list[tuple[NDArray[np.bool_], NDArray[np.generic]]]:
     """What to fit, as (rows with a label [N], their labels): one per horizon of a hazard task, else one."""
     labels = rows.label()
     if isinstance(labels, HazardLabels):
@@ -107,27 +98,21 @@ def _predictor(task: Task, aggregates: Aggregates, models: list[Scores]) -> Pred
     return predict
 
 
-class Labelled(NamedTuple):
-    """Rows to fit or check on: features [N, D], labels [N] and how much each row counts [N]."""
-
-    features: Float32s
-    label: NDArray[np.generic]
-    weight: NDArray[np.float64]
+_Labelled = tuple[Float32s, NDArray[np.generic]]
 
 
-def _fit(name: str, task: Task, aggregates: Aggregates, train: Labelled, valid: Labelled, seed: int) -> Scores:
-    if name == "prior" or len(np.unique(train.label)) < 2:
-        return constant(task, train.label)
+def _fit(name: str, task: Task, aggregates: Aggregates, train: _Labelled, valid: _Labelled, seed: int) -> Scores:
+    label_N = train[1]
+    if name == "prior" or len(np.unique(label_N)) < 2:
+        return constant(task, label_N)
     if name == "rule":
-        rows = train.features, train.label, aggregates
-        return threshold(*rows) if isinstance(task, HazardTask) else lookup(task, *rows)
+        return threshold(*train, aggregates) if isinstance(task, HazardTask) else lookup(task, *train, aggregates)
     if name == "logistic":
-        return _linear(task, train, aggregates)
+        return _linear(task, *train, aggregates)
     return _boosted(task, train, valid, aggregates, seed)
 
 
-def _linear(task: Task, train: Labelled, aggregates: Aggregates) -> Scores:
-    features_ND, label_N, weight_N = train
+def _linear(task: Task, features_ND: Float32s, label_N: NDArray[np.generic], aggregates: Aggregates) -> Scores:
     tokens = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=20, max_categories=100, dtype=np.float32)
     tokens.fit(features_ND[:, aggregates.categorical])
     first = len(aggregates.categorical)
@@ -144,9 +129,9 @@ def _linear(task: Task, train: Labelled, aggregates: Aggregates) -> Scores:
         )
 
     if isinstance(task, RegressionTask):
-        ridge = Ridge(alpha=10.0, solver="lsqr").fit(design(features_ND), label_N, weight_N)
+        ridge = Ridge(alpha=10.0, solver="lsqr").fit(design(features_ND), label_N)
         return lambda features_ND: ridge.predict(design(features_ND)).astype(np.float64)
-    model = LogisticRegression(C=0.05, max_iter=300).fit(design(features_ND), label_N, weight_N)
+    model = LogisticRegression(C=0.05, max_iter=300).fit(design(features_ND), label_N)
     if isinstance(task, HazardTask):
         return lambda features_ND: model.predict_proba(design(features_ND))[:, 1].astype(np.float64)
     return _all_classes(
@@ -159,40 +144,34 @@ def _squashed(value_ND: Float32s) -> Float32s:
     return np.sign(value_ND) * np.log1p(np.abs(value_ND))
 
 
-def _boosted(task: Task, train: Labelled, valid: Labelled, aggregates: Aggregates, seed: int) -> Scores:
-    present = np.unique(train.label) if isinstance(task, ClassificationTask) else None
-    parameters: dict[str, Any] = {}
+def _boosted(task: Task, train: _Labelled, valid: _Labelled, aggregates: Aggregates, seed: int) -> Scores:
+    threads = min(_THREADS, max(1, len(train[0]) // _LEAST_ROWS_PER_THREAD))
+    parameters = _LIGHTGBM | {"seed": seed, "num_threads": threads}
+    present = np.unique(train[1]) if isinstance(task, ClassificationTask) else None
     if present is not None:
-        parameters = {"objective": "multiclass", "num_class": len(present)}
-        seen = np.isin(valid.label, present)
-        train = train._replace(label=np.searchsorted(present, train.label))
-        valid = Labelled(valid.features[seen], np.searchsorted(present, valid.label[seen]), valid.weight[seen])
+        parameters |= {"objective": "multiclass", "num_class": len(present)}
+        seen = np.isin(valid[1], present)
+        train = train[0], np.searchsorted(present, train[1])
+        valid = valid[0][seen], np.searchsorted(present, valid[1][seen])
     else:
         # Absolute error in the transformed unit aims at the median, which any monotone transform keeps.
         parameters["objective"] = "regression_l1" if isinstance(task, RegressionTask) else "binary"
-    booster = boost(train, valid, aggregates.categorical, parameters | {"seed": seed})
+    data = lgb.Dataset(*train, categorical_feature=aggregates.categorical)
+    stops = len(np.unique(valid[1])) > 1
+    booster = lgb.train(
+        parameters,
+        data,
+        num_boost_round=_ROUNDS if stops else _ROUNDS // 4,
+        valid_sets=[lgb.Dataset(*valid, reference=data)] if stops else None,
+        callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)] if stops else None,
+    )
 
     def predict(features_ND: Float32s) -> NDArray[np.float64]:
-        return np.asarray(booster.predict(features_ND, num_threads=1), dtype=np.float64)
+        return np.asarray(booster.predict(features_ND, num_threads=threads), dtype=np.float64)
 
     if present is not None:
         return _all_classes(predict, present, len(task.classes or ()))  # type: ignore[union-attr]
     return predict
-
-
-def boost(train: Labelled, valid: Labelled, categorical: list[int], parameters: dict[str, Any]) -> lgb.Booster:
-    """A LightGBM model, stopped early on the validation rows where these hold two different labels."""
-    threads = min(_THREADS, max(1, len(train.features) // _LEAST_ROWS_PER_THREAD))
-    data = lgb.Dataset(train.features, train.label, weight=train.weight, categorical_feature=categorical)
-    stops = len(np.unique(valid.label)) > 1
-    check = lgb.Dataset(valid.features, valid.label, weight=valid.weight, reference=data)
-    return lgb.train(
-        _LIGHTGBM | {"num_threads": threads} | parameters,
-        data,
-        num_boost_round=_ROUNDS if stops else _ROUNDS // 4,
-        valid_sets=[check] if stops else None,
-        callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)] if stops else None,
-    )
 
 
 def _all_classes(predict: Scores, present: NDArray[np.generic], size: int) -> Scores:

@@ -87,7 +87,6 @@ class TrainConfig:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     weights: WeightsConfig = field(default_factory=WeightsConfig)
-    hybrid: bool = False  # blend trees into the graph, where that lowers the validation loss (hazard tasks)
     ensemble: int = 1  # networks trained with the seeds seed, seed + 1, … and averaged in one graph
     pretrained: str | None = None  # folder of a run whose vocabularies and network body this run starts from
     seed: int = 0

@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,31 +20,29 @@ from typing import Any
 import hydra
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Manifest, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
 from forewarn.model import Ensemble, Scores, SequenceModel
-from forewarn.sequence import EncodedHistory, RaggedDataset, collate
+from forewarn.sequence import RaggedDataset, collate
 from training.calibration import calibrate
 from training.command import run_command
 from training.config import ExportConfig, saved_config, typed
 from training.datamodule import encoded_row
 from training.fit import load_network
 from training.heads import task_outputs
-from training.hybrid import HYBRID, Hybrid
-from training.hybrid_export import add_hybrid
 from training.metrics import headline
 from training.model_card import model_card
-from training.onnx_export import PARITY_LIMIT, check_parity, export_graph
+from training.onnx_export import check_parity, export_graph
 from training.prepare import Prepared
 from training.provenance import git_commit
 from training.weights import WeightsConfig
 
 log = logging.getLogger(__name__)
 MEASURED = "graph_hash"  # in a run's metrics.json: the graph that its metrics were measured with
-TRANSFORMER = "transformer"
 _PARITY_HISTORIES = 64  # validation histories that every graph is checked on, beside single events
 
 
@@ -54,7 +53,6 @@ def export_bundle(
     precisions: list[str],
     provider: str = "cpu",
     weights: WeightsConfig | None = None,
-    hybrid: Hybrid | None = None,
 ) -> Manifest:
     """Calibrates, exports, checks and seals a bundle at `destination`, replacing a bundle that is there.
 
@@ -64,14 +62,12 @@ def export_bundle(
     try:
         calibration = calibrate(model, prepared, weights or WeightsConfig())
         scores = Scores(model, calibration)
-        graphs, parity, batches = {}, {}, _parity_batches(prepared)
+        graphs, parity = {}, {}
         for precision in precisions:
             graphs[precision] = "sequence.onnx" if precision == "fp32" else f"sequence.{precision}.onnx"
             graph = building / graphs[precision]
             export_graph(scores, graph, precision)
-            parity[precision] = check_parity(scores, graph, precision, map(collate, batches), provider)
-            if hybrid is not None:
-                parity[precision] += add_hybrid(graph, hybrid, batches, PARITY_LIMIT["fp32"])
+            parity[precision] = check_parity(scores, graph, precision, _parity_feeds(prepared), provider)
         (building / FEATURIZER).write_text(json.dumps(prepared.featurizer.to_dict()))
         (building / TARGET).write_text(prepared.target.to_yaml())
         (building / "calibration.json").write_text(
@@ -89,7 +85,6 @@ def export_bundle(
             model=asdict(model.config),
             data=prepared.facts,
             parity=parity,
-            scorer=TRANSFORMER if hybrid is None else HYBRID,
         )
         _publish(building, destination)
     finally:
@@ -106,7 +101,7 @@ def record_metrics(bundle: Path, metrics: dict[str, Any]) -> Manifest:
         shutil.copytree(bundle, building, copy_function=os.link, dirs_exist_ok=True)
         for name in (METRICS, MODEL_CARD, MANIFEST):
             (building / name).unlink()
-        names = ("created", "git_commit", "versions", "tasks", "graphs", "text", "model", "data", "parity", "scorer")
+        names = ("created", "git_commit", "versions", "tasks", "graphs", "text", "model", "data", "parity")
         manifest = seal_with(building, metrics, **{name: getattr(manifest, name) for name in names})
         _publish(building, bundle)
     finally:
@@ -142,13 +137,15 @@ def seal_with(folder: Path, metrics: dict[str, Any], **facts: Any) -> Manifest:
     return seal(folder, **facts)
 
 
-def _parity_batches(prepared: Prepared) -> list[list[EncodedHistory]]:
+def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
     """Real validation histories: one alone, its first event alone, and ragged batches."""
     dataset = RaggedDataset(prepared.split("valid"))
     chosen = np.linspace(0, len(dataset) - 1, min(_PARITY_HISTORIES, len(dataset)), dtype=np.int64)
     histories = [encoded_row(*dataset[int(i)]) for i in chosen]
-    longest = sorted(histories, key=lambda history: -history.length)[:4]
-    return [histories[:1], [histories[0].take(slice(0, 1))], histories, longest]
+    yield collate(histories[:1])
+    yield collate([histories[0].take(slice(0, 1))])
+    yield collate(histories)
+    yield collate(sorted(histories, key=lambda history: -history.length)[:4])
 
 
 def _text(model: SequenceModel | Ensemble, prepared: Prepared, folder: Path) -> TextFacts | None:
@@ -200,8 +197,7 @@ def main(config: DictConfig) -> dict[str, Any]:
     network, prepared = load_network(run), Prepared.load(run / "data" / "encoded")
     destination = Path(export.bundle) if export.bundle else run / "bundle"
     weights = saved_config(run).weights
-    hybrid = Hybrid.load(run / HYBRID)
-    manifest = export_bundle(network, prepared, destination, export.precisions, export.provider, weights, hybrid)
+    manifest = export_bundle(network, prepared, destination, export.precisions, export.provider, weights)
     if metrics := run_metrics(run, manifest):
         manifest = record_metrics(destination, metrics)
     return {"bundle": destination, "model_hash": manifest.model_hash, "parity": manifest.parity}

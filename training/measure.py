@@ -17,7 +17,6 @@ from training.aggregates import Rows
 from training.baselines import Predict
 from training.datamodule import encoded_row
 from training.metrics import evaluate_task
-from training.weights import AGE, RowWeights
 
 
 @dataclass(frozen=True)
@@ -29,17 +28,14 @@ class SplitRows:
     starts: list[int]  # events of its history before each window
 
     @classmethod
-    def load(cls, path: Path, target: TargetSpec, weigh: RowWeights | None = None) -> SplitRows:
-        """Reads a dataset file; arrays stay memory-mapped. `weigh` says how much each row counts in fitting."""
+    def load(cls, path: Path, target: TargetSpec) -> SplitRows:
+        """Reads a dataset file; arrays stay memory-mapped."""
         dataset = RaggedDataset(path)
         rows = [dataset[i] for i in range(len(dataset))]
         histories = [encoded_row(*row) for row in rows]
         labels = {task.name: [_labels(task, arrays) for _, arrays in rows] for task in target.tasks}
         cases, prefixes = ([arrays[name] for _, arrays in rows] for name in ("case", "prefix"))
-        weights = None if weigh is None else [weigh(arrays[AGE]) for _, arrays in rows]
-        tasks = {
-            name: Rows(histories, own, cases=cases, prefixes=prefixes, weights=weights) for name, own in labels.items()
-        }
+        tasks = {name: Rows(histories, own, cases=cases, prefixes=prefixes) for name, own in labels.items()}
         return cls(histories, tasks, [int(arrays["start"][0]) for _, arrays in rows])
 
 

@@ -19,8 +19,8 @@ def model_card(facts: dict[str, Any]) -> str:
         [
             "# Model card",
             "",
-            f"A forewarn sequence model of size {facts['model']['name']}{_beside(facts)}, exported {facts['created']} "
-            f"from commit {facts['git_commit']}.",
+            f"A forewarn sequence model of size {facts['model']['name']}, exported {facts['created']} from commit "
+            f"{facts['git_commit']}.",
             "",
             "## Predicts",
             "",
@@ -55,7 +55,3 @@ def model_card(facts: dict[str, Any]) -> str:
 
 def _figure(name: str, value: float | None) -> str:
     return f"{name} {value:.3f}" if value is not None else f"{name} n/a"
-
-
-def _beside(facts: dict[str, Any]) -> str:
-    return ", blended with LightGBM on aggregates of the same inputs" if facts["scorer"] == "hybrid" else ""

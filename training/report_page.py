@@ -26,6 +26,6 @@ def provenance(manifest: Manifest) -> list[str]:
         f"Written by `{command_line()}` on {datetime.now(UTC):%Y-%m-%d}, commit `{manifest.git_commit}`, {machine()}, "
         f"torch {manifest.versions['torch']}, onnxruntime {manifest.versions['onnxruntime']}.",
         f"Protocol `{data['protocol']['name']}`, cut {data['cut'] or 'none'}; {splits}. Model "
-        f"`{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the rows of its scorer, "
-        f"`{manifest.scorer}`, are the scores of the exported bundle's own ONNX graph.",
+        f"`{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the transformer's rows are the scores of "
+        "the exported bundle's own ONNX graph.",
     ]

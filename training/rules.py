@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.sequence.aggregates import Float32s
 from forewarn.targets import ClassificationTask, RegressionTask, Task
-from training.aggregates import Aggregates
+from training.aggregates import Aggregates, Float32s
 
 # features [N, D] -> P(1) [N], probabilities [N, C], or values [N]
 Scores = Callable[[Float32s], NDArray[np.float64]]

@@ -18,22 +18,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Scorer
-from forewarn.sequence import RaggedDataset
 from training.baselines import fit_baselines
 from training.command import make_folder, run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
-from training.export import MEASURED, TRANSFORMER, export_bundle, measured_graph, record_metrics
+from training.export import MEASURED, export_bundle, measured_graph, record_metrics
 from training.fit import check_machine, fit, refuse_used
-from training.hybrid import HYBRID, fit_hybrid
 from training.lint import lint_run
 from training.measure import SplitRows, measure, measure_baseline, score_split
 from training.metrics import headline
 from training.prepare import Prepared, prepare
 from training.report_page import report_page
 from training.target import load_target
-from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
+MODEL = "transformer"
 _RUN_VARIABLE = "FOREWARN_RUN"
 
 
@@ -63,30 +61,15 @@ def train(config: TrainConfig) -> dict[str, Any]:
     manifest = export_bundle(fitted.model, prepared, bundle, config.precisions, weights=config.weights)
     test = SplitRows.load(prepared.split("test"), prepared.target)
     # What is measured is what is served: the scores of the bundle's own graph.
-    scorer = Scorer(Bundle.load(bundle))
-    scores = score_split(scorer, test.histories, prepared.target)
-    metrics = {TRANSFORMER: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
+    scores = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
+    metrics = {MODEL: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
     metrics |= baseline_metrics(prepared, test, config)
-    hybrid_facts = None
-    if config.hybrid:
-        valid = SplitRows.load(prepared.split("valid"), prepared.target)
-        known = score_split(scorer, valid.histories, prepared.target)
-        hybrid, hybrid_facts = fit_hybrid(prepared, config.weights, known, config.seed)
-        scores = hybrid(test.histories, scores)
-        if hybrid_facts["ships"]:
-            hybrid.save(run / HYBRID)
-            manifest = export_bundle(
-                fitted.model, prepared, bundle, config.precisions, weights=config.weights, hybrid=hybrid
-            )
-            scores = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
-        metrics[HYBRID] = measure(prepared.target, test, scores, config.bootstrap, config.seed)
     record_metrics(bundle, metrics)
     facts = {
         "training": fitted.facts,
         "model_hash": manifest.model_hash,
         "parity": manifest.parity,
         MEASURED: measured_graph(manifest),
-        "hybrid": hybrid_facts,
     }
     whole = {"metrics": metrics, **facts, "data": prepared.facts, "lint": leakage}
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
@@ -95,7 +78,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     if config.page:
         Path(config.page).parent.mkdir(parents=True, exist_ok=True)
         Path(config.page).write_text(report)
-    figures = {task: headline(result) for task, result in metrics[manifest.scorer].items()}
+    figures = {task: headline(result) for task, result in metrics[MODEL].items()}
     shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
@@ -104,8 +87,7 @@ def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -
     """Metrics of every baseline on the rows of the transformer."""
     if not config.baselines:
         return {}
-    weigh = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
-    train, valid = (SplitRows.load(prepared.split(name), prepared.target, weigh).tasks for name in ("train", "valid"))
+    train, valid = (SplitRows.load(prepared.split(name), prepared.target).tasks for name in ("train", "valid"))
     metrics: dict[str, dict[str, Any]] = {name: {} for name in config.baselines}
     for task in prepared.target.tasks:
         log.info("fitting baselines of task %s", task.name)

@@ -49,7 +49,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     text: TextFacts | None
     model: dict[str, Any]  # the network's configuration
     data: dict[str, Any]  # name, fingerprint and counts of the training data, split and protocol
-    scorer: str = "transformer"  # or "hybrid": trees beside it in the graph
     parity: dict[str, float]  # largest difference between torch and ONNX Runtime per graph
     metrics: dict[str, dict[str, dict[str, float | None]]]  # model -> task -> headline figures on the test split
     files: dict[str, str]  # name -> sha256

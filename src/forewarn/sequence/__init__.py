@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from forewarn.sequence.aggregates import AGGREGATES, collate_aggregates
 from forewarn.sequence.batching import TokenBudgetBatches
 from forewarn.sequence.config import SequenceConfig
 from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
@@ -11,7 +10,6 @@ from forewarn.sequence.featurizer import Embed, Featurizer
 from forewarn.sequence.windowing import context_length, windows
 
 __all__ = [
-    "AGGREGATES",
     "INPUT_COLUMNS",
     "Embed",
     "EncodedHistory",
@@ -21,7 +19,6 @@ __all__ = [
     "SequenceConfig",
     "TokenBudgetBatches",
     "collate",
-    "collate_aggregates",
     "context_length",
     "windows",
 ]
