@@ -24,7 +24,7 @@ from benchmarks.statistics import summarise_each
 from benchmarks.workload import Workload
 from forewarn.bundle import Bundle, nodes_by_provider
 from forewarn.bundle.session import open_session
-from forewarn.sequence import EncodedHistory, collate
+from forewarn.sequence import AGGREGATES, EncodedHistory, collate
 
 Feed = dict[str, NDArray[Any]]
 
@@ -118,8 +118,9 @@ def bind(session: ort.InferenceSession, provider: str, histories: list[EncodedHi
 
 def feed_of(session: ort.InferenceSession, histories: list[EncodedHistory]) -> Feed:
     """The graph's inputs for a batch."""
-    arrays = collate(histories)
-    return {graph_input.name: np.ascontiguousarray(arrays[graph_input.name]) for graph_input in session.get_inputs()}
+    names = [graph_input.name for graph_input in session.get_inputs()]
+    arrays = collate(histories, aggregates=AGGREGATES in names)
+    return {name: np.ascontiguousarray(arrays[name]) for name in names}
 
 
 def raw_cells(bundle: Bundle, config: BenchConfig, workloads: list[Workload]) -> list[RawCell]:

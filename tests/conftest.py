@@ -66,6 +66,8 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
         "trainer.threads=2",
         "optim.token_budget=1024",
         "bootstrap=20",
+        "boosting.candidates=1",
+        "boosting.seeds=1",
         f"text.cache_dir={cache}",
         f"run={tmp_path_factory.mktemp('run')}",
     )

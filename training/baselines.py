@@ -5,114 +5,110 @@ Design choices
 - prior: the rate, shares or median of the training labels. rule: what a team would write on a whiteboard, the best
   threshold on one number, for classes and numbers a lookup by one field (see rules.py).
 - logistic: scaled numbers with missing flags plus one-hot tokens (ridge regression for numbers).
-- lightgbm: fixed sensible parameters, early stopping on the validation rows.
+- lightgbm: searched on the validation rows, early stopping, several seeds (see boosting.py).
 - A hazard task gets one model per horizon of P(onset within h), on rows where that is known; the risks of a row
   are then made non-decreasing in h.
+- The GRU is a network and trained as one (see recurrent_baseline.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import OneHotEncoder
 
-from forewarn.targets import ClassificationTask, HazardLabels, HazardTask, RegressionTask, Task
+from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Aggregates, Float32s, Rows
+from training.boosting import Boosted, Table, boost, has_choice, outputs, search
+from training.config import BoostingConfig
 from training.rules import Scores, constant, lookup, threshold
 
-NAMES = ("prior", "rule", "logistic", "lightgbm")
-Predict = Callable[[Rows], NDArray[np.float64]]
-_THREADS = 2
-_LEAST_ROWS_PER_THREAD = 10_000  # with fewer rows, threads wait for each other longer than they work
-_ROUNDS = 600
-_PATIENCE = 50  # rounds without a better validation loss
-_LIGHTGBM: dict[str, Any] = {
-    "learning_rate": 0.05,
-    "num_leaves": 31,
-    "min_data_in_leaf": 40,
-    "feature_fraction": 0.6,
-    "bagging_fraction": 0.8,
-    "bagging_freq": 1,
-    "lambda_l2": 5.0,
-    "cat_smooth": 20.0,
-    "max_cat_to_onehot": 8,
-    "deterministic": True,
-    "force_row_wise": True,
-    "verbosity": -1,
-}
+FLAT = ("prior", "rule", "logistic", "lightgbm")
+NAMES = (*FLAT, "gru")  # of the whole table
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A fitted baseline: Rows to predictions in the layout of ``evaluate_task``; ``facts`` say what was found."""
+
+    task: Task
+    aggregates: Aggregates
+    models: list[Scores]
+    facts: dict[str, Any]
+
+    def __call__(self, rows: Rows) -> NDArray[np.float64]:
+        return outputs(self.task, self.models, self.aggregates(rows))
 
 
 def fit_baselines(
-    train: Rows, valid: Rows, task: Task, seed: int = 0, names: Sequence[str] = NAMES
-) -> dict[str, Predict]:
-    """Fit the named baselines; each maps Rows to predictions in the layout of ``evaluate_task``.
+    train: Rows,
+    valid: Rows,
+    task: Task,
+    seed: int = 0,
+    names: Sequence[str] = FLAT,
+    boosting: BoostingConfig | None = None,
+) -> dict[str, Baseline]:
+    """Fit the named baselines of ``FLAT``; each maps Rows to predictions in the layout of ``evaluate_task``.
 
     Hazard risk [N, K], classification probabilities [N, classes], regression [N] transformed like the labels.
     Deterministic given the seed. Raises ValueError for an unknown name or a task without any training label.
     """
     for name in names:
-        if name not in NAMES:
-            raise ValueError(f"baselines: found {name!r}, expected some of {', '.join(NAMES)}; correct the list")
+        if name not in FLAT:
+            raise ValueError(f"baselines: found {name!r}, expected some of {', '.join(FLAT)}; correct the list")
     aggregates = Aggregates(train, seed)
     # Validation first: the training features then stay in the cache of Aggregates no longer than needed.
-    valid_ND, train_ND = aggregates(valid), aggregates(train)
-    targets, later = _targets(task, train), _targets(task, valid)
-    if not any(len(label) for _, label in targets):
+    later = tables(task, valid, aggregates(valid))
+    earlier = tables(task, train, aggregates(train))
+    if not any(len(table.label) for table in earlier):
         raise ValueError(f"task {task.name}: found no labelled training row, expected some; check protocol and target")
-    return {
-        name: _predictor(
-            task,
-            aggregates,
-            [
-                _fit(name, task, aggregates, (train_ND[rows], label), (valid_ND[other], check), seed)
-                for (rows, label), (other, check) in zip(targets, later, strict=True)
-            ],
-        )
-        for name in names
-    }
+    config = boosting or BoostingConfig()
+    found = search(task, earlier, later, aggregates.categorical, config, seed) if "lightgbm" in names else {}
+    fitted = {}
+    for name in names:
+        models = [
+            _fit(name, task, aggregates, table, check, found, config, seed)
+            for table, check in zip(earlier, later, strict=True)
+        ]
+        facts = boosted_facts(found, models) if name == "lightgbm" else {}
+        fitted[name] = Baseline(task, aggregates, models, facts)
+    return fitted
 
 
-def _targets(task: Task, rows: Rows) -> list[tuple[NDArray[np.bool_], NDArray[np.generic]]]:
-    """What to fit, as (rows with a label [N], their labels): one per horizon of a hazard task, else one."""
-    labels = rows.label()
-    if isinstance(labels, HazardLabels):
-        within_NK, known_NK = labels.cumulative()
-        return [(known, within[known]) for known, within in zip(known_NK.T, within_NK.T, strict=True)]
-    known = labels >= 0 if isinstance(task, ClassificationTask) else np.isfinite(labels)
-    return [(known, labels[known])]
+def tables(task: Task, rows: Rows, features_ND: Float32s) -> list[Table]:
+    """The labelled rows of a task with their features: one table per horizon of a hazard task, else one."""
+    weight_N = rows.weight()
+    return [Table(features_ND[known], label, weight_N[known]) for known, label in rows.targets(task)]
 
 
-def _predictor(task: Task, aggregates: Aggregates, models: list[Scores]) -> Predict:
-    def predict(rows: Rows) -> NDArray[np.float64]:
-        features_ND = aggregates(rows)
-        if isinstance(task, HazardTask):
-            return np.maximum.accumulate(np.stack([model(features_ND) for model in models], axis=1), axis=1)
-        return models[0](features_ND)
-
-    return predict
+def boosted_facts(parameters: dict[str, Any], models: Sequence[Scores]) -> dict[str, Any]:
+    """What the search chose, and the trees of every model's boosters."""
+    return {"parameters": parameters, "trees": [model.trees for model in models if isinstance(model, Boosted)]}
 
 
-_Labelled = tuple[Float32s, NDArray[np.generic]]
-
-
-def _fit(name: str, task: Task, aggregates: Aggregates, train: _Labelled, valid: _Labelled, seed: int) -> Scores:
-    label_N = train[1]
-    if name == "prior" or len(np.unique(label_N)) < 2:
-        return constant(task, label_N)
+def _fit(
+    name: str, task: Task, aggregates: Aggregates, train: Table, valid: Table, found: dict[str, Any],
+    config: BoostingConfig, seed: int,
+) -> Scores:  # fmt: skip
+    if name == "prior" or not has_choice(train):
+        return constant(task, train.label)
     if name == "rule":
-        return threshold(*train, aggregates) if isinstance(task, HazardTask) else lookup(task, *train, aggregates)
+        fit = threshold if isinstance(task, HazardTask) else partial(lookup, task)
+        return fit(train.features, train.label, aggregates)
     if name == "logistic":
-        return _linear(task, *train, aggregates)
-    return _boosted(task, train, valid, aggregates, seed)
+        return _linear(task, train, aggregates)
+    return boost(task, train, valid, aggregates.categorical, found, config, seed)
 
 
-def _linear(task: Task, features_ND: Float32s, label_N: NDArray[np.generic], aggregates: Aggregates) -> Scores:
+def _linear(task: Task, train: Table, aggregates: Aggregates) -> Scores:
+    features_ND, label_N, weight_N = train
     tokens = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=20, max_categories=100, dtype=np.float32)
     tokens.fit(features_ND[:, aggregates.categorical])
     first = len(aggregates.categorical)
@@ -129,9 +125,9 @@ def _linear(task: Task, features_ND: Float32s, label_N: NDArray[np.generic], agg
         )
 
     if isinstance(task, RegressionTask):
-        ridge = Ridge(alpha=10.0, solver="lsqr").fit(design(features_ND), label_N)
+        ridge = Ridge(alpha=10.0, solver="lsqr").fit(design(features_ND), label_N, sample_weight=weight_N)
         return lambda features_ND: ridge.predict(design(features_ND)).astype(np.float64)
-    model = LogisticRegression(C=0.05, max_iter=300).fit(design(features_ND), label_N)
+    model = LogisticRegression(C=0.05, max_iter=300).fit(design(features_ND), label_N, sample_weight=weight_N)
     if isinstance(task, HazardTask):
         return lambda features_ND: model.predict_proba(design(features_ND))[:, 1].astype(np.float64)
     return _all_classes(
@@ -142,36 +138,6 @@ def _linear(task: Task, features_ND: Float32s, label_N: NDArray[np.generic], agg
 def _squashed(value_ND: Float32s) -> Float32s:
     """Counts and distances have long tails; values within [-1, 1] hardly change."""
     return np.sign(value_ND) * np.log1p(np.abs(value_ND))
-
-
-def _boosted(task: Task, train: _Labelled, valid: _Labelled, aggregates: Aggregates, seed: int) -> Scores:
-    threads = min(_THREADS, max(1, len(train[0]) // _LEAST_ROWS_PER_THREAD))
-    parameters = _LIGHTGBM | {"seed": seed, "num_threads": threads}
-    present = np.unique(train[1]) if isinstance(task, ClassificationTask) else None
-    if present is not None:
-        parameters |= {"objective": "multiclass", "num_class": len(present)}
-        seen = np.isin(valid[1], present)
-        train = train[0], np.searchsorted(present, train[1])
-        valid = valid[0][seen], np.searchsorted(present, valid[1][seen])
-    else:
-        # Absolute error in the transformed unit aims at the median, which any monotone transform keeps.
-        parameters["objective"] = "regression_l1" if isinstance(task, RegressionTask) else "binary"
-    data = lgb.Dataset(*train, categorical_feature=aggregates.categorical)
-    stops = len(np.unique(valid[1])) > 1
-    booster = lgb.train(
-        parameters,
-        data,
-        num_boost_round=_ROUNDS if stops else _ROUNDS // 4,
-        valid_sets=[lgb.Dataset(*valid, reference=data)] if stops else None,
-        callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)] if stops else None,
-    )
-
-    def predict(features_ND: Float32s) -> NDArray[np.float64]:
-        return np.asarray(booster.predict(features_ND, num_threads=threads), dtype=np.float64)
-
-    if present is not None:
-        return _all_classes(predict, present, len(task.classes or ()))  # type: ignore[union-attr]
-    return predict
 
 
 def _all_classes(predict: Scores, present: NDArray[np.generic], size: int) -> Scores:

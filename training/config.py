@@ -21,6 +21,7 @@ from training.weights import WeightsConfig
 
 LINT = ("warn", "refuse", "off")
 PRECISIONS = ("fp32", "fp16")  # of graphs
+CANDIDATES = 8  # parameter sets that the search for LightGBM knows
 CONF = Path(__file__).resolve().parent.parent / "conf"
 SAVED = "config.yaml"  # a run's configuration, in its folder
 
@@ -74,6 +75,36 @@ class LoggerConfig:
 
 
 @dataclass
+class BoostingConfig:
+    """How much work goes into LightGBM, as a baseline and in the hybrid."""
+
+    candidates: int = 8  # parameter sets tried on the validation slice; 1 takes the usual one unseen
+    seeds: int = 3  # models that are averaged
+    threads: int = 2  # CPU threads at most
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.candidates <= CANDIDATES:
+            raise ValueError(
+                f"boosting.candidates: found {self.candidates}, expected 1 to {CANDIDATES}; use {CANDIDATES}"
+            )
+        for name in ("seeds", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"boosting.{name}: found {getattr(self, name)}, expected at least 1; raise it")
+
+
+@dataclass
+class HybridConfig:
+    """Trees behind the network, which ship in its place where they win on the validation slice."""
+
+    enabled: bool = False  # multiplies the time of training by about one more than `folds`
+    folds: int = 3  # networks trained to score the training rows that they did not see
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise ValueError(f"hybrid.folds: found {self.folds}, expected at least 2; use 3")
+
+
+@dataclass
 class TrainConfig:
     """`python -m training.train`: one run from raw events to a bundle."""
 
@@ -92,7 +123,9 @@ class TrainConfig:
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
     resume: bool = False  # continue the run in `run` or, if that is not given, the newest unfinished one of its name
-    baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm"])
+    baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm", "gru"])
+    boosting: BoostingConfig = field(default_factory=BoostingConfig)
+    hybrid: HybridConfig = field(default_factory=HybridConfig)
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
     page: str | None = None  # Markdown file to write the page of results to, beside <run>/report.md

@@ -55,14 +55,19 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         if config.report:
             clock, resamples = config.data.clock != "none", config.bootstrap
             numbers = report_numbers(splits, config.split, scorer, rows, scores, clock=clock, resamples=resamples)
-    recorded = json.loads((bundle.path / METRICS).read_text()).get("transformer", {})
+    scorers = {task.name: task.scorer for task in bundle.manifest.tasks}
+    known = json.loads((bundle.path / METRICS).read_text())
+    recorded = {task: known.get(scorer, {}).get(task) for task, scorer in scorers.items()}
     facts: dict[str, Any] = {"split": counts, "fingerprint": splits.store.fingerprint, "url": config.url}
     facts["difference"] = largest_change(metrics, recorded) if _same_rows(bundle, facts, config.split) else None
     (out / "metrics.json").write_text(json.dumps({"metrics": metrics, **facts}, indent=2) + "\n")
     title = f"{bundle.target.name} on {config.data.source}, {config.split} split"
     if config.url is not None:
         title += f", served over HTTP (largest difference to the bundle's own metrics: {facts['difference']})"
-    report = report_page(title, {"transformer": metrics}, bundle.manifest)
+    results: dict[str, dict[str, Any]] = {scorer: {} for scorer in scorers.values()}
+    for task, result in metrics.items():
+        results[scorers[task]][task] = result
+    report = report_page(title, results, bundle.manifest)
     if numbers is not None:
         report += write_report(out, title, numbers, bundle)
     for page in {out / "report.md", Path(config.page) if config.page else out / "report.md"}:

@@ -20,13 +20,14 @@ from typing import Any
 import hydra
 import numpy as np
 import onnxruntime
+from msgspec import structs
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from forewarn.bundle import Bundle, Manifest, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
-from forewarn.model import Ensemble, Scores, SequenceModel
+from forewarn.model import Ensemble, Scores, ScoresAndLogits, SequenceModel
 from forewarn.sequence import RaggedDataset, collate
 from training.calibration import calibrate
 from training.command import run_command
@@ -34,6 +35,9 @@ from training.config import ExportConfig, saved_config, typed
 from training.datamodule import encoded_row
 from training.fit import load_network
 from training.heads import task_outputs
+from training.hybrid import SAVED as HYBRID
+from training.hybrid import Hybrid
+from training.hybrid_graph import check_trees, merge_trees
 from training.metrics import headline
 from training.model_card import model_card
 from training.onnx_export import check_parity, export_graph
@@ -53,12 +57,15 @@ def export_bundle(
     precisions: list[str],
     provider: str = "cpu",
     weights: WeightsConfig | None = None,
+    hybrid: Hybrid | None = None,
 ) -> Manifest:
     """Calibrates, exports, checks and seals a bundle at `destination`, replacing a bundle that is there.
 
+    The tasks that `hybrid` holds are scored by its trees behind the network.
+
     ValueError when a graph differs from torch by more than its limit; then nothing is written.
     """
-    building = _building(destination)
+    building, hybrids = _building(destination), hybrid.models if hybrid is not None else {}
     try:
         calibration = calibrate(model, prepared, weights or WeightsConfig())
         scores = Scores(model, calibration)
@@ -66,8 +73,11 @@ def export_bundle(
         for precision in precisions:
             graphs[precision] = "sequence.onnx" if precision == "fp32" else f"sequence.{precision}.onnx"
             graph = building / graphs[precision]
-            export_graph(scores, graph, precision)
-            parity[precision] = check_parity(scores, graph, precision, _parity_feeds(prepared), provider)
+            if hybrid is None:
+                export_graph(scores, graph, precision)
+                parity[precision] = check_parity(scores, graph, precision, _parity_feeds(prepared), provider)
+            else:
+                parity[precision] = _export_hybrid(scores, hybrid, prepared, graph, precision, provider)
         (building / FEATURIZER).write_text(json.dumps(prepared.featurizer.to_dict()))
         (building / TARGET).write_text(prepared.target.to_yaml())
         (building / "calibration.json").write_text(
@@ -79,7 +89,10 @@ def export_bundle(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             git_commit=git_commit(),
             versions=versions(),
-            tasks=[task_outputs(task) for task in prepared.target.tasks],
+            tasks=[
+                structs.replace(task_outputs(task), scorer="hybrid" if task.name in hybrids else model.config.backbone)
+                for task in prepared.target.tasks
+            ],
             graphs=graphs,
             text=_text(model, prepared, building),
             model=asdict(model.config),
@@ -90,6 +103,21 @@ def export_bundle(
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return manifest
+
+
+def _export_hybrid(
+    scores: Scores, hybrid: Hybrid, prepared: Prepared, graph: Path, precision: str, provider: str
+) -> float:
+    """Exports the network and its trees as one graph; the larger difference of the two checks."""
+    whole = ScoresAndLogits(scores.model).eval()
+    whole.load_state_dict(scores.state_dict())
+    tasks, network = prepared.target.tasks, graph.with_suffix(".network.onnx")
+    export_graph(whole, network, precision)
+    parity = check_parity(scores, network, precision, _parity_feeds(prepared), provider)
+    merge_trees(network, hybrid, tasks, prepared.input_shapes, graph)
+    trees = check_trees(network, graph, hybrid, tasks, _parity_feeds(prepared), provider)
+    network.unlink()
+    return max(parity, trees)
 
 
 def record_metrics(bundle: Path, metrics: dict[str, Any]) -> Manifest:
@@ -142,10 +170,9 @@ def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
     dataset = RaggedDataset(prepared.split("valid"))
     chosen = np.linspace(0, len(dataset) - 1, min(_PARITY_HISTORIES, len(dataset)), dtype=np.int64)
     histories = [encoded_row(*dataset[int(i)]) for i in chosen]
-    yield collate(histories[:1])
-    yield collate([histories[0].take(slice(0, 1))])
-    yield collate(histories)
-    yield collate(sorted(histories, key=lambda history: -history.length)[:4])
+    longest = sorted(histories, key=lambda history: -history.length)[:4]
+    for batch in (histories[:1], [histories[0].take(slice(0, 1))], histories, longest):
+        yield collate(batch, aggregates=True)
 
 
 def _text(model: SequenceModel | Ensemble, prepared: Prepared, folder: Path) -> TextFacts | None:
@@ -185,8 +212,8 @@ def _publish(building: Path, destination: Path) -> None:
 
 def versions() -> dict[str, str]:
     """Versions of what made the graphs."""
-    names = ("forewarn", "torch", "pytorch-lightning", "onnx", "onnxscript", "transformers", "numpy")
-    found = {name: importlib.metadata.version(name) for name in names}
+    learning = ("forewarn", "torch", "pytorch-lightning", "lightgbm", "transformers", "numpy")
+    found = {name: importlib.metadata.version(name) for name in (*learning, "onnx", "onnxmltools", "onnxscript")}
     return found | {"onnxruntime": onnxruntime.__version__}  # its distribution has another name on GPU nodes
 
 
@@ -197,7 +224,8 @@ def main(config: DictConfig) -> dict[str, Any]:
     network, prepared = load_network(run), Prepared.load(run / "data" / "encoded")
     destination = Path(export.bundle) if export.bundle else run / "bundle"
     weights = saved_config(run).weights
-    manifest = export_bundle(network, prepared, destination, export.precisions, export.provider, weights)
+    hybrid = Hybrid.load(run / HYBRID) if (run / HYBRID).is_file() else None
+    manifest = export_bundle(network, prepared, destination, export.precisions, export.provider, weights, hybrid)
     if metrics := run_metrics(run, manifest):
         manifest = record_metrics(destination, metrics)
     return {"bundle": destination, "model_hash": manifest.model_hash, "parity": manifest.parity}

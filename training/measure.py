@@ -14,9 +14,10 @@ from forewarn.bundle import Scorer
 from forewarn.sequence import EncodedHistory, RaggedDataset
 from forewarn.targets import HazardLabels, RegressionTask, TargetSpec, Task, TaskLabels
 from training.aggregates import Rows
-from training.baselines import Predict
+from training.baselines import Baseline
 from training.datamodule import encoded_row
 from training.metrics import evaluate_task
+from training.weights import AGE, RowWeights
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,18 @@ class SplitRows:
     starts: list[int]  # events of its history before each window
 
     @classmethod
-    def load(cls, path: Path, target: TargetSpec) -> SplitRows:
-        """Reads a dataset file; arrays stay memory-mapped."""
+    def load(cls, path: Path, target: TargetSpec, weights: RowWeights | None = None) -> SplitRows:
+        """Reads a dataset file; arrays stay memory-mapped. `weights` tells how much each row counts in fitting."""
         dataset = RaggedDataset(path)
         rows = [dataset[i] for i in range(len(dataset))]
         histories = [encoded_row(*row) for row in rows]
         labels = {task.name: [_labels(task, arrays) for _, arrays in rows] for task in target.tasks}
         cases, prefixes = ([arrays[name] for _, arrays in rows] for name in ("case", "prefix"))
-        tasks = {name: Rows(histories, own, cases=cases, prefixes=prefixes) for name, own in labels.items()}
+        # Context has no age, and no label that a weight could matter for.
+        counted = None if weights is None else [np.nan_to_num(weights(arrays[AGE])) for _, arrays in rows]
+        tasks = {
+            name: Rows(histories, own, cases=cases, prefixes=prefixes, weights=counted) for name, own in labels.items()
+        }
         return cls(histories, tasks, [int(arrays["start"][0]) for _, arrays in rows])
 
 
@@ -62,15 +67,17 @@ def measure(
     target: TargetSpec, rows: SplitRows, scores: dict[str, NDArray[Any]], resamples: int, seed: int = 0
 ) -> dict[str, Any]:
     """Metrics of every task, as in metrics.json."""
-    return {task.name: _measure(task, scores[task.name], rows, resamples, seed) for task in target.tasks}
+    return {task.name: measure_task(task, scores[task.name], rows, resamples, seed) for task in target.tasks}
 
 
-def measure_baseline(task: Task, predict: Predict, rows: SplitRows, resamples: int, seed: int = 0) -> dict[str, Any]:
-    """Metrics of one baseline on one task, on the rows of `measure`."""
-    return _measure(task, predict(rows.tasks[task.name]), rows, resamples, seed)
+def measure_baseline(task: Task, fitted: Baseline, rows: SplitRows, resamples: int, seed: int = 0) -> dict[str, Any]:
+    """Metrics of one baseline on one task, on the rows of `measure`; "fitted" says what was found on the way."""
+    measured = measure_task(task, fitted(rows.tasks[task.name]), rows, resamples, seed)
+    return measured | ({"fitted": fitted.facts} if fitted.facts else {})
 
 
-def _measure(task: Task, predictions: NDArray[Any], rows: SplitRows, resamples: int, seed: int) -> dict[str, Any]:
+def measure_task(task: Task, predictions: NDArray[Any], rows: SplitRows, resamples: int, seed: int) -> dict[str, Any]:
+    """Metrics of one task, from its predictions in the layout of `score_split`."""
     own = rows.tasks[task.name]
     return evaluate_task(
         task,

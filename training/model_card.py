@@ -8,7 +8,7 @@ from typing import Any
 def model_card(facts: dict[str, Any]) -> str:
     """Markdown from the facts of a manifest; it says so where nothing was measured yet."""
     data, metrics = facts["data"], facts["metrics"]
-    tasks = [f"| {task.name} | {task.kind} | {', '.join(task.outputs)} |" for task in facts["tasks"]]
+    tasks = [f"| {task.name} | {task.kind} | {', '.join(task.outputs)} | {task.scorer} |" for task in facts["tasks"]]
     splits = [f"| {name} | {own['histories']} | {own['events']} |" for name, own in data["splits"].items()]
     measured = [
         f"| {model} | {task} | {', '.join(_figure(*item) for item in figures.items())} |"
@@ -24,8 +24,8 @@ def model_card(facts: dict[str, Any]) -> str:
             "",
             "## Predicts",
             "",
-            "| task | kind | outputs |",
-            "| --- | --- | --- |",
+            "| task | kind | outputs | scored by |",
+            "| --- | --- | --- | --- |",
             *tasks,
             "",
             f"Target `{data['target']}`, hash `{data['target_hash'][:12]}`. One score after every event.",

@@ -11,7 +11,7 @@ from pathlib import Path
 from forewarn.model import Ensemble, SequenceModel
 from forewarn.sequence import Featurizer
 
-BODY = ("embedder", "transformer")
+BODY = ("embedder", "backbone")
 
 
 def check_featurizer(featurizer: Featurizer, hidden: set[str], run: str) -> None:
@@ -25,7 +25,7 @@ def check_featurizer(featurizer: Featurizer, hidden: set[str], run: str) -> None
 
 
 def start_from(network: SequenceModel, source: SequenceModel | Ensemble, member: int, run: Path | str) -> None:
-    """Copies embedder and transformer of a trained network (of an ensemble: one member) into a new one."""
+    """Copies embedder and backbone of a trained network (of an ensemble: one member) into a new one."""
     if isinstance(source, Ensemble):
         source = source.member(member)
     if source.config != network.config:

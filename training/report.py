@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model -> task -> result of evaluate_task
-_ORDER = ("prior", "rule", "logistic", "lightgbm", "gru", "transformer")
+_ORDER = ("prior", "rule", "logistic", "lightgbm", "gru", "transformer", "hybrid")
 _UNDEFINED = "-"
 _SHOWN = {"lightgbm": "LightGBM", "gru": "GRU"}
 _METRICS = {

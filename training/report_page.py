@@ -21,11 +21,12 @@ def report_page(title: str, results: Results, manifest: Manifest) -> str:
 def provenance(manifest: Manifest) -> list[str]:
     """Two paragraphs: by which command a page was written, where and when; which model was measured on what."""
     data = manifest.data
+    shipped = " and ".join(dict.fromkeys(task.scorer for task in manifest.tasks))
     splits = ", ".join(f"{name} {own['histories']:,} histories" for name, own in data["splits"].items())
     return [
         f"Written by `{command_line()}` on {datetime.now(UTC):%Y-%m-%d}, commit `{manifest.git_commit}`, {machine()}, "
         f"torch {manifest.versions['torch']}, onnxruntime {manifest.versions['onnxruntime']}.",
         f"Protocol `{data['protocol']['name']}`, cut {data['cut'] or 'none'}; {splits}. Model "
-        f"`{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the transformer's rows are the scores of "
-        "the exported bundle's own ONNX graph.",
+        f"`{manifest.model['name']}`, hash `{manifest.model_hash[:12]}`; the rows of the {shipped} are the "
+        "scores of the exported bundle's own ONNX graph.",
     ]

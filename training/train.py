@@ -15,23 +15,31 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from forewarn.bundle import Bundle, Scorer
-from training.baselines import fit_baselines
+from forewarn.bundle import Bundle, Manifest, Scorer
+from forewarn.model import Ensemble, Scores, SequenceModel
+from forewarn.sequence import RaggedDataset
+from training.baselines import FLAT, fit_baselines
+from training.calibration import calibrate
 from training.command import make_folder, run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
 from training.export import MEASURED, export_bundle, measured_graph, record_metrics
 from training.fit import check_machine, fit, refuse_used
+from training.hybrid import SAVED as HYBRID
+from training.hybrid import fit_hybrid, hybrid_features
 from training.lint import lint_run
-from training.measure import SplitRows, measure, measure_baseline, score_split
+from training.measure import SplitRows, measure, measure_baseline, measure_task, score_split
 from training.metrics import headline
+from training.network_outputs import network_outputs
 from training.prepare import Prepared, prepare
+from training.recurrent_baseline import recurrent_metrics
 from training.report_page import report_page
 from training.target import load_target
+from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
-MODEL = "transformer"
 _RUN_VARIABLE = "FOREWARN_RUN"
 
 
@@ -59,10 +67,13 @@ def train(config: TrainConfig) -> dict[str, Any]:
         return {}
     bundle = run / "bundle"
     manifest = export_bundle(fitted.model, prepared, bundle, config.precisions, weights=config.weights)
+    network = config.model.backbone
     test = SplitRows.load(prepared.split("test"), prepared.target)
     # What is measured is what is served: the scores of the bundle's own graph.
     scores = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
-    metrics = {MODEL: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
+    metrics = {network: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
+    if config.hybrid.enabled:
+        metrics["hybrid"], manifest = ship_hybrid(config, prepared, fitted.model, test, bundle)
     metrics |= baseline_metrics(prepared, test, config)
     record_metrics(bundle, metrics)
     facts = {
@@ -78,7 +89,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     if config.page:
         Path(config.page).parent.mkdir(parents=True, exist_ok=True)
         Path(config.page).write_text(report)
-    figures = {task: headline(result) for task, result in metrics[MODEL].items()}
+    figures = {task.name: headline(metrics[task.scorer][task.name]) for task in manifest.tasks}
     shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
@@ -87,14 +98,49 @@ def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -
     """Metrics of every baseline on the rows of the transformer."""
     if not config.baselines:
         return {}
-    train, valid = (SplitRows.load(prepared.split(name), prepared.target).tasks for name in ("train", "valid"))
-    metrics: dict[str, dict[str, Any]] = {name: {} for name in config.baselines}
+    weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
+    train = SplitRows.load(prepared.split("train"), prepared.target, weights).tasks
+    valid = SplitRows.load(prepared.split("valid"), prepared.target).tasks
+    flat = [name for name in config.baselines if name in FLAT]
+    metrics: dict[str, dict[str, Any]] = {name: {} for name in flat}
     for task in prepared.target.tasks:
         log.info("fitting baselines of task %s", task.name)
-        fitted = fit_baselines(train[task.name], valid[task.name], task, config.seed, config.baselines)
-        for name, predict in fitted.items():
-            metrics[name][task.name] = measure_baseline(task, predict, test, config.bootstrap, config.seed)
+        fitted = fit_baselines(train[task.name], valid[task.name], task, config.seed, flat, config.boosting)
+        for name, baseline in fitted.items():
+            metrics[name][task.name] = measure_baseline(task, baseline, test, config.bootstrap, config.seed)
+    if "gru" in config.baselines and config.model.backbone != "gru":
+        log.info("training the GRU baseline")
+        metrics["gru"] = recurrent_metrics(config, prepared, test, Path(config.run) / "gru")
     return metrics
+
+
+def ship_hybrid(
+    config: TrainConfig, prepared: Prepared, model: SequenceModel | Ensemble, test: SplitRows, bundle: Path
+) -> tuple[dict[str, Any], Manifest]:
+    """Fits the hybrid, exports the bundle again with it where it wins; its metrics, and the manifest that holds now."""
+    run = Path(config.run)
+    scores = Scores(model, calibrate(model, prepared, config.weights)).eval()
+    fitted = fit_hybrid(config, prepared, scores, run / "hybrid")
+    manifest = Bundle.load(bundle).manifest
+    features_ND = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
+    found: dict[str, NDArray[Any]] = {
+        task.name: fitted.hybrid(task, features_ND)
+        for task in prepared.target.tasks
+        if task.name in fitted.hybrid.models
+    }
+    if fitted.wins:
+        winner = fitted.hybrid.only(fitted.wins)
+        winner.save(run / HYBRID)
+        manifest = export_bundle(model, prepared, bundle, config.precisions, weights=config.weights, hybrid=winner)
+        served = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
+        found |= {name: served[name] for name in fitted.wins}
+    metrics = {
+        task.name: measure_task(task, found[task.name], test, config.bootstrap, config.seed)
+        | {"fitted": fitted.facts[task.name]}
+        for task in prepared.target.tasks
+        if task.name in found
+    }
+    return metrics, manifest
 
 
 def resumed(run: Path, named: bool) -> TrainConfig:

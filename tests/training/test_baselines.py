@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from forewarn.sequence import EncodedHistory
 from forewarn.targets import HazardLabels, TargetSpec
 from training.aggregates import Aggregates, Rows
-from training.baselines import NAMES, fit_baselines
+from training.baselines import FLAT
+from training.baselines import fit_baselines as fit_all
+from training.config import BoostingConfig
 from training.metrics import evaluate_task
+
+
+def fit_baselines(*arguments: Any, **others: Any) -> Any:
+    """The baselines with one candidate and one seed, which is all these tests need."""
+    return fit_all(*arguments, **others, boosting=BoostingConfig(candidates=1, seeds=1))
 
 
 def encoded(categorical: Any, numeric: Any, text: np.ndarray | None = None, name: str = "h") -> EncodedHistory:
@@ -87,7 +94,7 @@ def test_every_model_that_looks_beats_the_prior(target: Any, metric: str, better
         name: better * measure(target, predict, test)[metric]["value"]
         for name, predict in fit_baselines(train, valid, target).items()
     }
-    assert list(values) == list(NAMES)
+    assert list(values) == list(FLAT)
     if target.kind == "hazard":
         # The rule of a hazard task is a threshold on a number, and here a token carries the signal.
         values.pop("rule")
@@ -162,7 +169,7 @@ def test_rows_of_several_cases_count_events_within_their_case() -> None:
 def test_the_same_seed_gives_the_same_predictions() -> None:
     train, valid, test = (with_labels("classification", number, i) for i, number in enumerate((200, 60, 60)))
     first, again = (fit_baselines(train, valid, MOOD, seed=3) for _ in range(2))
-    for name in NAMES:
+    for name in FLAT:
         np.testing.assert_array_equal(first[name](test), again[name](test))
 
 
@@ -205,6 +212,7 @@ def test_aggregates_are_what_their_names_say() -> None:
         "previous",
         "distinct",
         "changes",
+        "since",
         "value",
         "change",
         "mean",
@@ -219,6 +227,7 @@ def test_aggregates_are_what_their_names_say() -> None:
     assert column["previous"] == [0, 3, 4, 3], "tokens plus one, so that 0 is none"
     assert column["distinct"] == [1, 2, 2, 2]
     assert column["changes"] == [0, 1, 2, 2]
+    assert column["since"] == [0, 0, 0, 1], "rotary time since the token last changed"
     assert column["value"] == [1, 1, 4, 1]
     np.testing.assert_equal(column["change"], [nan, 0, 3, -3])
     assert column["mean"] == [1, 1, 2.5, 2]

@@ -65,7 +65,7 @@ def test_export_works_on_its_own(tiny_run: Path, tmp_path: Path) -> None:
 
 def test_another_model_does_not_inherit_the_metrics_of_a_run(tiny_run: Path, tmp_path: Path) -> None:
     manifest = Bundle.load(tiny_run / "bundle").manifest
-    assert run_metrics(tiny_run, manifest).keys() == {"transformer", "prior", "rule", "logistic", "lightgbm"}
+    assert run_metrics(tiny_run, manifest).keys() == {"transformer", "prior", "rule", "logistic", "lightgbm", "gru"}
     other = msgspec.structs.replace(manifest, files=manifest.files | {"sequence.onnx": "0" * 64})
     assert run_metrics(tiny_run, other) == run_metrics(tmp_path, manifest) == {}
 

@@ -58,7 +58,8 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     return compose(
         "data=table", f"data.events={folder / 'orders.csv'}", "data.time_format=epoch_s",
         f"target={folder / 'refusals.yaml'}", "protocol=temporal", "protocol.straddlers=drop", "protocol.valid=random",
-        "protocol.max_prefix=2", "model=tiny", "text=none", "logger=none", "trainer.epochs=2", "trainer.progress=false",
+        "protocol.max_prefix=2", "model=tiny", "text=none", "logger=none", "trainer.epochs=2",
+        "boosting.candidates=1", "boosting.seeds=1", "trainer.progress=false",
         "trainer.threads=1", "sequence.min_count=1", "bootstrap=20", f"run={folder / 'run'}",
     )  # fmt: skip
 

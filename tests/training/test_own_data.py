@@ -58,6 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "data=table", f"data.events={folder / 'orders.csv'}", f"data.splits={folder / 'splits.csv'}",
         "data.columns={customer_id: order, type: step, occurred_at: when}", "data.time_format=epoch_s",
         f"target={folder / 'repair.yaml'}", "model=tiny", "text=none", "logger=none", "trainer.epochs=2",
+        "boosting.candidates=1", "boosting.seeds=1",
         "trainer.progress=false", "trainer.threads=1", "sequence.min_count=1", "bootstrap=20",
         f"run={folder / 'run'}",
     )  # fmt: skip

@@ -47,7 +47,7 @@ def finished(*arguments: str) -> dict[str, object]:
 
 def test_a_run_leaves_metrics_a_report_and_a_bundle(tiny_run: Path) -> None:
     metrics = json.loads((tiny_run / "metrics.json").read_text())
-    assert metrics["metrics"].keys() == {"transformer", "prior", "rule", "logistic", "lightgbm"}
+    assert metrics["metrics"].keys() == {"transformer", "prior", "rule", "logistic", "lightgbm", "gru"}
     for model in metrics["metrics"].values():
         horizons = model["escalation"]["horizons"]
         assert list(horizons) == ["1h", "4h", "1d", "3d", "7d", "14d"]

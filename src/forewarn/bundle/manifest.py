@@ -25,6 +25,7 @@ class TaskOutputs(msgspec.Struct, frozen=True):
     kind: str
     outputs: list[str]
     transform: str = "none"  # regression only: how the user's value was transformed before it was learned
+    scorer: str = "transformer"  # what scores it: transformer, gru, or hybrid for trees behind the network
 
 
 class TextFacts(msgspec.Struct, frozen=True):

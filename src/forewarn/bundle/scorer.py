@@ -14,7 +14,7 @@ from tqdm import tqdm
 from forewarn.bundle.bundle import Bundle
 from forewarn.bundle.session import PROVIDERS, open_session
 from forewarn.events import History
-from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate, windows
+from forewarn.sequence import AGGREGATES, EncodedHistory, TokenBudgetBatches, collate, windows
 from forewarn.text import CachedEncoder
 
 Scores = dict[str, NDArray[np.float32]]
@@ -41,7 +41,7 @@ class Scorer:
 
     def run(self, encoded: Sequence[EncodedHistory]) -> list[Scores]:
         """Scores per history in one call of the graph: per task risk [T, K], probabilities [T, K] or values [T]."""
-        feed = collate(encoded)
+        feed = collate(encoded, aggregates=AGGREGATES in self.input_names)
         outputs = self.session.run(None, {name: feed[name] for name in self.input_names})
         return [
             {

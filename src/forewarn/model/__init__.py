@@ -1,4 +1,4 @@
-"""The network in plain torch: embedder, causal transformer, heads.
+"""The network in plain torch: embedder, causal transformer (or GRU), heads.
 
 Shape legend, used as name suffixes throughout:
 ``B`` histories in the batch, ``T`` events (time), ``D`` model width, ``H`` attention heads, ``C`` categorical fields,
@@ -11,6 +11,6 @@ from __future__ import annotations
 from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
 from forewarn.model.ensemble import Ensemble
 from forewarn.model.network import SequenceModel
-from forewarn.model.scores import Scores
+from forewarn.model.scores import Scores, ScoresAndLogits
 
-__all__ = ["Ensemble", "HeadSpec", "InputShapes", "ModelConfig", "Scores", "SequenceModel"]
+__all__ = ["Ensemble", "HeadSpec", "InputShapes", "ModelConfig", "Scores", "ScoresAndLogits", "SequenceModel"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+BACKBONES = ("transformer", "gru")
+
 
 @dataclass
 class ModelConfig:
@@ -23,8 +25,13 @@ class ModelConfig:
     field_dropout: float = 0.1  # probability that a field of an event is hidden in training
     event_dropout: float = 0.1  # probability that all fields of a past event are hidden in training
     rotary_base: float = 10_000.0  # longest rotary wavelength is about 2 pi * rotary_base positions
+    backbone: str = "transformer"  # what runs over the events: "transformer", or "gru" (causal, as many layers)
 
     def __post_init__(self) -> None:
+        if self.backbone not in BACKBONES:
+            raise ValueError(
+                f"model.backbone: found {self.backbone!r}, expected one of {', '.join(BACKBONES)}; use transformer"
+            )
         for name in ("width", "layers", "heads", "kv_heads", "mlp_width", "numeric_width", "numeric_frequencies"):
             if getattr(self, name) < 1:
                 raise ValueError(f"model.{name}: found {getattr(self, name)}, expected at least 1; raise it")

@@ -1,4 +1,4 @@
-"""The sequence model: embedder, transformer and one linear head per task, every prefix predicted in one causal pass."""
+"""The sequence model: embedder, transformer or GRU, one linear head per task; one causal pass predicts every prefix."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
 from forewarn.model.embedder import EventEmbedder
+from forewarn.model.recurrent import Recurrent
 from forewarn.model.transformer import Attention, SwiGLU, Transformer
 from forewarn.model.words import WordEncoder
 
@@ -25,7 +26,7 @@ class SequenceModel(nn.Module):
         super().__init__()
         self.config, self.inputs, self.head_specs = config, inputs, tuple(heads)
         self.embedder = EventEmbedder(config, inputs)
-        self.transformer = Transformer(config)
+        self.backbone = Transformer(config) if config.backbone == "transformer" else Recurrent(config)
         self.heads = nn.ModuleDict({head.name: nn.Linear(config.width, head.size) for head in heads})
         self.init_weights()
 
@@ -60,5 +61,5 @@ class SequenceModel(nn.Module):
         text_words: Tensor | None = None,
     ) -> dict[str, Tensor]:
         x_BTD = self.embedder(categorical, numeric, text_index, text_vectors, text_words)
-        state_BTD = self.transformer(x_BTD, position)
+        state_BTD = self.backbone(x_BTD, position)
         return {name: head(state_BTD) for name, head in self.heads.items()}

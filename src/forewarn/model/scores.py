@@ -61,11 +61,49 @@ class Scores(nn.Module):
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
+        return self._linked(self.logits(categorical, numeric, position, text_index, text_vectors, text_words))
+
+    def logits(
+        self,
+        categorical: Tensor,
+        numeric: Tensor,
+        position: Tensor,
+        text_index: Tensor | None = None,
+        text_vectors: Tensor | None = None,
+        text_words: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        """Calibrated raw outputs [B, T, K] in fp32, one per task: what `link` makes scores of."""
         raw = self.model(categorical, numeric, position, text_index, text_vectors, text_words)
         return tuple(
-            link(
-                head.kind,
-                raw[head.name].float() * self.get_buffer(f"scale_{head.name}") + self.get_buffer(f"shift_{head.name}"),
-            )
+            raw[head.name].float() * self.get_buffer(f"scale_{head.name}") + self.get_buffer(f"shift_{head.name}")
             for head in self.model.head_specs
         )
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return [head.name for head in self.model.head_specs]
+
+    def _linked(self, logits: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(link(head.kind, own) for head, own in zip(self.model.head_specs, logits, strict=True))
+
+
+class ScoresAndLogits(Scores):
+    """The scores, then every task's calibrated raw outputs: what trees behind the network read of it."""
+
+    def forward(
+        self,
+        categorical: Tensor,
+        numeric: Tensor,
+        position: Tensor,
+        text_index: Tensor | None = None,
+        text_vectors: Tensor | None = None,
+        text_words: Tensor | None = None,
+    ) -> tuple[Tensor, ...]:
+        logits = self.logits(categorical, numeric, position, text_index, text_vectors, text_words)
+        return (*self._linked(logits), *logits)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, in order."""
+        return [*super().output_names, *(f"{head.name}.logits" for head in self.model.head_specs)]

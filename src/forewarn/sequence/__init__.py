@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from forewarn.sequence.aggregates import aggregate_width, latest, token_columns
 from forewarn.sequence.batching import TokenBudgetBatches
 from forewarn.sequence.config import SequenceConfig
 from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
-from forewarn.sequence.encoded import INPUT_COLUMNS, EncodedHistory, collate
+from forewarn.sequence.encoded import AGGREGATES, INPUT_COLUMNS, EncodedHistory, collate
 from forewarn.sequence.featurizer import Embed, Featurizer
 from forewarn.sequence.windowing import context_length, windows
 
 __all__ = [
+    "AGGREGATES",
     "INPUT_COLUMNS",
     "Embed",
     "EncodedHistory",
@@ -18,7 +20,10 @@ __all__ = [
     "RaggedWriter",
     "SequenceConfig",
     "TokenBudgetBatches",
+    "aggregate_width",
     "collate",
     "context_length",
+    "latest",
+    "token_columns",
     "windows",
 ]

@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from forewarn.sequence.aggregates import aggregate, aggregate_width
+
 # The arrays of a history that the network reads, by their names in the graph and in a dataset file.
 INPUT_COLUMNS = ("categorical", "numeric", "position", "text_index", "text_vectors", "text_words")
+AGGREGATES = "aggregates"  # a further input of a graph that has trees behind the network
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,10 @@ class EncodedHistory:
         """The arrays by name, as `INPUT_COLUMNS`."""
         return {name: getattr(self, name) for name in INPUT_COLUMNS}
 
+    def aggregates(self) -> NDArray[np.float32]:
+        """The history's prefixes as flat feature rows float32 [T, A], as `forewarn.sequence.aggregates` has them."""
+        return aggregate(self.categorical, self.numeric, self.position)
+
     def take(self, events: slice | NDArray[np.int64]) -> EncodedHistory:
         """The same history with only the chosen events and their texts; positions keep their values."""
         # A history of many windows would otherwise be stored with all its texts in each of them.
@@ -57,11 +64,12 @@ class EncodedHistory:
         )
 
 
-def collate(batch: Sequence[EncodedHistory]) -> dict[str, NDArray[np.generic]]:
+def collate(batch: Sequence[EncodedHistory], *, aggregates: bool = False) -> dict[str, NDArray[np.generic]]:
     """Right-pads histories into the graph's inputs; text entries are present only where the model reads text.
 
     Shapes: categorical int64 [B, T, C]; numeric float32 [B, T, F]; position float32 [B, T];
-    text_index int64 [B, T]; text_vectors float32 [U, E] or text_words int64 [U, W], U and W at least 1.
+    text_index int64 [B, T]; text_vectors float32 [U, E] or text_words int64 [U, W], U and W at least 1; with
+    `aggregates`, which only a hybrid reads, their columns too: aggregates float32 [B, T, A].
     """
     size, longest = len(batch), max(history.length for history in batch)
     first = batch[0]
@@ -81,6 +89,11 @@ def collate(batch: Sequence[EncodedHistory]) -> dict[str, NDArray[np.generic]]:
         # Words stand on the left, so the columns in use are those up to the longest text of the batch.
         arrays["text_words"] = words[:, : max(1, int((words > 0).any(axis=0).sum()))]
         arrays["text_index"] = _text_index([(history.text_index, len(history.text_words)) for history in batch])
+    if aggregates:
+        width = aggregate_width(categorical.shape[2], numeric.shape[2])
+        arrays[AGGREGATES] = columns = np.zeros((size, longest, width), dtype=np.float32)
+        for row, history in enumerate(batch):
+            columns[row, : history.length] = history.aggregates()
     return arrays
 
 

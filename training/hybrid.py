@@ -1,0 +1,184 @@
+"""The hybrid: LightGBM on aggregates and on what the network says, which ships in the network's place where it wins.
+
+Design choices
+- Training rows carry out-of-fold outputs of networks trained on the other histories with the run's own recipe: a
+  network is too sure of rows that it has learned, and trees would believe it. Validation and test rows carry the full
+  network's. All are calibrated on the validation slice, each network by itself, so that folds and full network speak
+  one scale.
+- The network's outputs are all it gives, not its state: the states of differently seeded networks lie in differently
+  turned spaces, so columns of one network's state mean nothing to trees grown on another's.
+- Outputs are rounded to sixteenths, so that the float noise between torch, ONNX Runtime and batch sizes does not carry
+  a row over a threshold of a tree.
+- Tokens enter as numbers, in their order of frequency: the trees' exact say on a token costs an ONNX graph up to
+  twenty times as long, and the network has said it already (docs/decisions/0011).
+- Text reaches the trees through the network alone; its components would have to be kept in the bundle.
+- A task ships its hybrid when its validation loss is below the network's; the test split has no say.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forewarn.model import Scores
+from forewarn.sequence import EncodedHistory, RaggedDataset, RaggedWriter
+from forewarn.targets import HazardTask, RegressionTask, Task
+from training.aggregates import Rows
+from training.baselines import boosted_facts, tables
+from training.boosting import Boosted, boost, has_choice, outputs, search
+from training.calibration import calibrate
+from training.config import LoggerConfig, TrainConfig
+from training.fit import fit
+from training.measure import SplitRows
+from training.network_outputs import network_outputs
+from training.prepare import Prepared
+from training.weights import RowWeights
+
+log = logging.getLogger(__name__)
+STEP = 16.0  # steps per unit of a network's output; a power of two, so that rounding is exact
+SAVED = "hybrid.json"
+
+
+@dataclass(frozen=True)
+class Hybrid:
+    """The trees of every task that has some: one model per horizon of a hazard task, else one."""
+
+    models: dict[str, list[Boosted]]
+
+    def __call__(self, task: Task, features_ND: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Predictions in the layout of `evaluate_task` from the rows of `hybrid_features`."""
+        return outputs(task, self.models[task.name], features_ND)
+
+    def only(self, tasks: Sequence[str]) -> Hybrid:
+        """The hybrid of some tasks."""
+        return Hybrid({name: self.models[name] for name in tasks})
+
+    def save(self, path: Path) -> None:
+        """Writes the trees as JSON."""
+        path.write_text(json.dumps({name: [model.to_dict() for model in own] for name, own in self.models.items()}))
+
+    @classmethod
+    def load(cls, path: Path) -> Hybrid:
+        """Reads what `save` wrote."""
+        saved = json.loads(path.read_text())
+        return cls({name: [Boosted.from_dict(model) for model in own] for name, own in saved.items()})
+
+
+@dataclass(frozen=True)
+class FittedHybrid:
+    """A fitted hybrid, the tasks it wins on the validation rows, and per task how it was fitted."""
+
+    hybrid: Hybrid
+    wins: list[str]
+    facts: dict[str, dict[str, Any]]
+
+
+def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: Path) -> FittedHybrid:
+    """Fits the trees behind the run's calibrated network; the networks of the folds are trained below `folder`.
+
+    A task of which training cannot tell a horizon's outcomes apart gets no trees.
+    """
+    weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
+    train = SplitRows.load(prepared.split("train"), prepared.target, weights)
+    valid = SplitRows.load(prepared.split("valid"), prepared.target)
+    train_ND = hybrid_features(train.histories, out_of_fold(config, prepared, train.histories, folder))
+    valid_ND = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
+    said = network_outputs(scores, valid.histories)
+    models: dict[str, list[Boosted]] = {}
+    wins, facts = [], {}
+    for task, network_NK in zip(prepared.target.tasks, said, strict=True):
+        earlier, later = tables(task, train.tasks[task.name], train_ND), tables(task, valid.tasks[task.name], valid_ND)
+        if not all(map(has_choice, earlier)):
+            log.warning("task %s: training rows of one outcome only for some horizon, so it gets no hybrid", task.name)
+            continue
+        found = search(task, earlier, later, [], config.boosting, config.seed)
+        own = [
+            boost(task, table, check, [], found, config.boosting, config.seed)
+            for table, check in zip(earlier, later, strict=True)
+        ]
+        models[task.name] = own
+        rows = valid.tasks[task.name]
+        network = network_NK[:, 0] if isinstance(task, RegressionTask) else network_NK
+        losses = [validation_loss(task, found, rows) for found in (outputs(task, own, valid_ND), network)]
+        if losses[0] < losses[1]:
+            wins.append(task.name)
+        facts[task.name] = boosted_facts(found, own) | {
+            "valid_loss": losses[0], "valid_loss_of_network": losses[1], "ships": losses[0] < losses[1],
+        }  # fmt: skip
+    return FittedHybrid(Hybrid(models), wins, facts)
+
+
+def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """What the trees read of every prefix, float32 [N, A + K of all tasks]: aggregates, rounded outputs."""
+    columns = np.concatenate([history.aggregates() for history in histories])
+    said = [np.round(own * np.float32(STEP)) / np.float32(STEP) for own in logits]
+    return np.concatenate([columns, *said], axis=1, dtype=np.float32)
+
+
+def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows) -> float:
+    """Log loss of the risk, a mean over horizons, or of the classes; mean absolute error of a number."""
+    losses = []
+    for number, (known, label) in enumerate(rows.targets(task)):
+        own = (predictions[:, number] if isinstance(task, HazardTask) else predictions)[known].astype(np.float64)
+        if not len(label):
+            continue
+        if isinstance(task, RegressionTask):
+            losses.append(np.abs(own - label.astype(np.float64)).mean())
+        else:
+            outcome = label.astype(np.int64)
+            true = (
+                np.where(outcome > 0, own, 1 - own) if isinstance(task, HazardTask) else own[range(len(own)), outcome]
+            )
+            losses.append(-np.log(np.clip(true, 1e-7, 1)).mean())
+    return float(np.mean(losses)) if losses else float("inf")
+
+
+def out_of_fold(
+    config: TrainConfig, prepared: Prepared, histories: Sequence[EncodedHistory], folder: Path
+) -> list[NDArray[np.float32]]:
+    """Calibrated outputs [N, K] per task for every training row, by a network that never saw the row's history."""
+    fold_N = fold_numbers([history.history_id for history in histories], config.hybrid.folds, config.seed)
+    ends = np.cumsum([history.length for history in histories])
+    joined: list[NDArray[np.float32]] = []
+    for fold in range(config.hybrid.folds):
+        log.info("hybrid: network %d of %d", fold + 1, config.hybrid.folds)
+        own = _without(prepared, fold_N == fold, folder / f"fold-{fold}")
+        fitted = fit(replace(config, logger=LoggerConfig("none")), own, own.folder)
+        scores = Scores(fitted.model, calibrate(fitted.model, own, config.weights)).eval()
+        held_out = np.flatnonzero(fold_N == fold).tolist()
+        found = network_outputs(scores.logits, [histories[i] for i in held_out])
+        joined = joined or [np.zeros((int(ends[-1]), output.shape[1]), np.float32) for output in found]
+        rows = np.concatenate([np.arange(ends[i] - histories[i].length, ends[i]) for i in held_out])
+        for whole, output in zip(joined, found, strict=True):
+            whole[rows] = output
+    return joined
+
+
+def fold_numbers(history_ids: Sequence[str], folds: int, seed: int) -> NDArray[np.int64]:
+    """Fold of each dataset row, balanced and drawn by seed; the windows of one history share theirs."""
+    names, number = np.unique(history_ids, return_inverse=True)
+    if len(names) < folds:
+        raise ValueError(
+            f"hybrid.folds: found {folds}, expected at most the number of training histories, {len(names)}; lower it"
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    return (order % folds)[number]
+
+
+def _without(prepared: Prepared, held_out: NDArray[np.bool_], folder: Path) -> Prepared:
+    """The same data in a folder of its own, less the held-out training rows."""
+    folder.mkdir(parents=True, exist_ok=True)
+    dataset = RaggedDataset(prepared.split("train"))
+    with RaggedWriter(folder / "train.arrow") as writer:
+        for i in np.flatnonzero(~held_out).tolist():
+            writer.add(*dataset[i])
+    (folder / "valid.arrow").unlink(missing_ok=True)
+    (folder / "valid.arrow").symlink_to(prepared.split("valid").absolute())
+    return replace(prepared, folder=folder)

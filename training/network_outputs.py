@@ -1,0 +1,30 @@
+"""What a torch network says about every prefix, history by history: for models that build on it, and for baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate
+
+_TOKEN_BUDGET = 8_192  # padded events per batch
+
+
+def network_outputs(
+    network: Callable[..., tuple[Tensor, ...]], histories: Sequence[EncodedHistory]
+) -> list[NDArray[np.float32]]:
+    """Outputs [N, K] of `Scores` or `Scores.logits`, one array per output, N prefixes in the order of `Rows`."""
+    lengths = np.array([history.length for history in histories], dtype=np.int64)
+    found: list[list[NDArray[np.float32]]] = [[] for _ in histories]
+    for batch in TokenBudgetBatches(lengths, _TOKEN_BUDGET, shuffle=False):
+        arrays: dict[str, NDArray[Any]] = collate([histories[i] for i in batch])
+        with torch.no_grad():
+            outputs = network(**{name: torch.from_numpy(array) for name, array in arrays.items()})
+        for row, i in enumerate(batch):
+            found[i] = [output[row, : lengths[i]].numpy() for output in outputs]
+    return [np.concatenate(parts) for parts in zip(*found, strict=True)]
