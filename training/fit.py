@@ -5,39 +5,25 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from forewarn.model import SequenceModel
 from training.config import LoggerConfig, TrainConfig
 from training.datamodule import SequenceDataModule
 from training.heads import head_specs
-from training.module import SequenceModule
+from training.module import LOG_EVERY, SequenceModule
 from training.prepare import Prepared
+from training.throughput import TOKENS_PER_S, Throughput
 
 log = logging.getLogger(__name__)
 CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
-
-
-class LossCurve(pl.Callback):
-    """Losses per epoch, kept in the checkpoint so that a resumed run shows one unbroken curve."""
-
-    def __init__(self) -> None:
-        self.epochs: list[dict[str, float]] = []
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        names = ("train/loss", "valid/loss")
-        self.epochs.append({name: float(trainer.callback_metrics[name]) for name in names})
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs = list(state_dict["epochs"])
 
 
 @dataclass(frozen=True)
@@ -53,19 +39,22 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     pl.seed_everything(config.seed, workers=True, verbose=False)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
+    # Deterministic algorithms would also fill every new tensor with NaN, to expose reads of memory never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed)
     data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
     _, batches = data.batches("train", shuffle=True)
-    log.info("training batches hold %.1f %% real tokens", 100 * batches.real_token_share())
 
     folder = run / CHECKPOINTS
     # `last` is written every epoch, `best` only when the validation loss improves.
     best = ModelCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
-    curve = LossCurve()
-    # The curve comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
-    callbacks: list[pl.Callback] = [curve, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
+    record = Throughput()
+    # The record comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
+    callbacks: list[pl.Callback] = [record, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
     if config.optim.ema:
-        callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
+        # One call for all weights, where Lightning's EMAWeightAveraging updates them one by one.
+        average = get_ema_multi_avg_fn(config.optim.ema)
+        callbacks.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
     if config.trainer.progress:
         callbacks.append(TQDMProgressBar(leave=False))
     trainer = pl.Trainer(
@@ -81,19 +70,19 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
         enable_progress_bar=config.trainer.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         use_distributed_sampler=False,  # token-budget batches shard themselves
         reload_dataloaders_every_n_epochs=1,  # each epoch has its own order of batches
     )
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
     facts = {
-        "epochs": len(curve.epochs),
+        "epochs": len(record.epochs),
         "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
         "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
         "real_token_share": round(batches.real_token_share(), 4),
-        "train_tokens_per_s": round(float(trainer.callback_metrics.get("train/tokens_per_s", torch.nan)), 1),
-        "curve": curve.epochs,
+        "train_tokens_per_s": median(epoch[TOKENS_PER_S] for epoch in record.epochs),
+        "curve": record.epochs,
     }
     return Fitted(load_model(Path(best.best_model_path)), facts)
 

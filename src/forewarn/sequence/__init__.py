@@ -5,7 +5,7 @@ from __future__ import annotations
 from forewarn.sequence.batching import TokenBudgetBatches
 from forewarn.sequence.config import SequenceConfig
 from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
-from forewarn.sequence.encoded import INPUT_COLUMNS, EncodedHistory, collate
+from forewarn.sequence.encoded import INPUT_COLUMNS, EncodedHistory, collate, collate_joined, pad
 from forewarn.sequence.featurizer import Embed, Featurizer
 
 __all__ = [
@@ -18,4 +18,6 @@ __all__ = [
     "SequenceConfig",
     "TokenBudgetBatches",
     "collate",
+    "collate_joined",
+    "pad",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,23 +56,35 @@ def collate(batch: Sequence[EncodedHistory]) -> dict[str, NDArray[np.generic]]:
     Shapes: categorical int64 [B, T, C]; numeric float32 [B, T, F]; position float32 [B, T];
     text_index int64 [B, T]; text_vectors float32 [U, E], U at least 1.
     """
-    size, longest = len(batch), max(history.length for history in batch)
-    first = batch[0]
-    categorical = np.zeros((size, longest, first.categorical.shape[1]), dtype=np.int64)
-    numeric = np.zeros((size, longest, first.numeric.shape[1]), dtype=np.float32)
-    position = np.zeros((size, longest), dtype=np.float32)
-    for row, history in enumerate(batch):
-        categorical[row, : history.length] = history.categorical
-        numeric[row, : history.length] = history.numeric
-        position[row, : history.length] = history.position
-    arrays: dict[str, NDArray[np.generic]] = {"categorical": categorical, "numeric": numeric, "position": position}
-    width = first.text_vectors.shape[1]
-    if width:
-        text_index = np.zeros((size, longest), dtype=np.int64)
-        vectors, used = [np.zeros((1, width), dtype=np.float32)], 1
-        for row, history in enumerate(batch):
-            text_index[row, : history.length] = np.where(history.text_index > 0, history.text_index + used, 0)
-            vectors.append(history.text_vectors)
-            used += len(history.text_vectors)
-        arrays["text_index"], arrays["text_vectors"] = text_index, np.concatenate(vectors)
+    joined = {name: np.concatenate([getattr(history, name) for history in batch]) for name in INPUT_COLUMNS}
+    lengths = np.array([history.length for history in batch])
+    return collate_joined(joined, lengths, np.array([len(history.text_vectors) for history in batch]))
+
+
+def collate_joined(
+    joined: Mapping[str, NDArray[Any]], lengths: NDArray[np.int64], texts: NDArray[np.int64]
+) -> dict[str, NDArray[np.generic]]:
+    """`collate` of histories that lie one behind the other: arrays by name, [B] events and [B] texts of each."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "categorical": pad(joined["categorical"], lengths, 0, np.int64),
+        "numeric": pad(joined["numeric"], lengths, 0.0),
+        "position": pad(joined["position"], lengths, 0.0),
+    }
+    vectors = joined["text_vectors"]
+    if width := vectors.shape[1]:
+        index = joined["text_index"]
+        # Row 0 of the batch's vectors is never read; those of history i follow those of the histories before it.
+        before = np.repeat(np.cumsum(texts) - texts + 1, lengths)
+        arrays["text_index"] = pad(np.where(index > 0, index + before, 0), lengths, 0, np.int64)
+        arrays["text_vectors"] = np.concatenate([np.zeros((1, width), dtype=np.float32), vectors])
     return arrays
+
+
+def pad(
+    joined: NDArray[Any], lengths: NDArray[np.int64], fill: float, dtype: type[np.generic] | None = None
+) -> NDArray[Any]:
+    """Rows [sum of lengths, ...] that lie one behind the other as [B, longest, ...], filled up on the right."""
+    shape = (len(lengths), int(lengths.max()), *joined.shape[1:])
+    padded = np.full(shape, fill, dtype=dtype or joined.dtype)
+    padded[np.arange(shape[1]) < lengths[:, None]] = joined
+    return padded
