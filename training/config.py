@@ -80,6 +80,8 @@ class TrainConfig:
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
     resume: bool = False  # continue the run in `run`, or the newest unfinished one beside it
+    measure: bool = True  # false ends after the fit: no bundle, and nothing of the test split is read (searches)
+    data_folder: str | None = None  # folder of the prepared data, which runs on the same data share; null is <run>/data
     baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm"])
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16

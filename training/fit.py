@@ -40,7 +40,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     # Deterministic algorithms would also fill every new tensor with NaN, to expose reads of memory never written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed)
     data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
     _, batches = data.batches("train", shuffle=True)
@@ -53,7 +53,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     callbacks: list[pl.Callback] = [record, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
     if config.optim.ema:
         # One call for all weights, where Lightning's EMAWeightAveraging updates them one by one.
-        average = get_ema_multi_avg_fn(config.optim.ema)
+        average = get_ema_multi_avg_fn(config.optim.ema)  # type: ignore[no-untyped-call]
         callbacks.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
     if config.trainer.progress:
         callbacks.append(TQDMProgressBar(leave=False))

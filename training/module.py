@@ -81,7 +81,7 @@ class SequenceModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         # Dropout depends on (seed, step, process) alone, so a resumed run repeats the curve of an unbroken one.
-        # torch.manual_seed seeds every kind of accelerator and, where there is none, takes down a stack trace for later.
+        # torch.manual_seed also seeds the accelerators, at the price of a stack trace for each kind that is not there.
         own = torch.default_generator if self.device.type == "cpu" else torch
         own.manual_seed((self.seed << 40) + (self.global_step << 8) + self.global_rank)
 

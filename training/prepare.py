@@ -1,5 +1,7 @@
 """From a data set to labelled, encoded splits on disk: `train.arrow`, `valid.arrow`, `test.arrow` in one folder.
 
+A run that measures nothing writes no `test.arrow`.
+
 Three passes over the history store, none of which holds the data set in memory: summaries and splits; vocabularies,
 quantiles and classes from the training split alone; encoding. The result is keyed by everything that decides it, so a
 resumed run finds its arrays and a changed configuration never reads stale ones.
@@ -24,7 +26,8 @@ from training.encode import chunks, write_split
 from training.labelled import LabelledSplits, progress
 from training.text_export import export_text_encoder, open_text_encoder
 
-SPLITS = ("train", "valid", "test")
+FITTED, TEST = ("train", "valid"), ("test",)  # splits of a fit, and the one that only a measurement reads
+ENCODED = "encoded"
 _SAVED = "prepared.json"
 
 
@@ -64,7 +67,7 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
     """Builds (or finds again) the encoded splits of a run below `folder`."""
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
     key = _key(config, target, splits.store.fingerprint)
-    built = folder / "encoded"
+    built = folder / ENCODED
     embed = open_text_encoder(config.text) if config.data.inputs.text else None
     if not (built / _SAVED).is_file() or json.loads((built / _SAVED).read_text())["key"] != key:
         shutil.rmtree(built, ignore_errors=True)
@@ -86,10 +89,11 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
         exclude=target.hidden_inputs(),
         text_width=embed.dim if embed is not None else 0,
     )
+    names = wanted(config)
     if featurizer.text_width and embed is not None:
-        _embed_all(splits, embed)
+        _embed_all(splits, names, embed)
     counts: dict[str, dict[str, int]] = {}
-    for split in SPLITS:
+    for split in names:
         counts[split] = write_split(splits.labelled(split), featurizer, embed, folder / f"{split}.arrow", split)
     facts = {
         "fingerprint": splits.store.fingerprint,
@@ -113,10 +117,15 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
     (folder / _SAVED).write_text(json.dumps(saved))
 
 
-def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
+def wanted(config: TrainConfig) -> tuple[str, ...]:
+    """The splits that a run reads."""
+    return FITTED + TEST if config.measure else FITTED
+
+
+def _embed_all(splits: LabelledSplits, names: tuple[str, ...], embed: CachedEncoder) -> None:
     """Encodes every distinct text once, under one progress bar, before the arrays are written."""
     texts = dict.fromkeys(
-        event.text for split in SPLITS for history in splits.visible(split) for event in history.events if event.text
+        event.text for split in names for history in splits.visible(split) for event in history.events if event.text
     )
     for chunk in chunks(texts, 100_000):
         embed.encode(chunk, progress=sys.stderr.isatty())
@@ -125,6 +134,7 @@ def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
 def _key(config: TrainConfig, target: TargetSpec, fingerprint: str) -> str:
     deciding = {
         "events": fingerprint,
+        "read": wanted(config),
         "splits": config.data.splits,
         "inputs": asdict(config.data.inputs),
         "target": target.hash,

@@ -59,7 +59,7 @@ class Throughput(pl.Callback):
             WAITING_SHARE: round(self._waiting_s / seconds, 4),
         }
         for name, value in figures.items():
-            self.log(name, value, prog_bar=name == TOKENS_PER_S)
+            pl_module.log(name, value, prog_bar=name == TOKENS_PER_S)
         train = self._reduced(trainer, float(self._loss) / steps, "mean")
         valid = float(trainer.callback_metrics["valid/loss"])
         self.epochs.append({**dict(zip(LOSSES, (train, valid), strict=True)), **figures})

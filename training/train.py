@@ -26,7 +26,7 @@ from training.export import export_bundle, record_metrics
 from training.fit import fit
 from training.measure import SplitRows, measure, measure_baseline, score_split
 from training.metrics import headline
-from training.prepare import Prepared, prepare
+from training.prepare import ENCODED, Prepared, prepare
 from training.report_page import report_page
 
 log = logging.getLogger(__name__)
@@ -41,15 +41,22 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """
     run = Path(config.run)
     run.mkdir(parents=True, exist_ok=True)
+    data = Path(config.data_folder) if config.data_folder else run / "data"
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
         (run / _CONFIG).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
-        prepared = prepare(config, load_target(config), run / "data")
+        prepared = prepare(config, load_target(config), data)
     else:
-        prepared = Prepared.load(run / "data" / "encoded")
+        prepared = Prepared.load(data / ENCODED)
     fitted = fit(config, prepared, run)
     if not first:
         return {}
+    shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
+    if not config.measure:
+        (run / "metrics.json").write_text(
+            json.dumps({"training": fitted.facts, "data": prepared.facts}, indent=2) + "\n"
+        )
+        return {"run": run, **shown}
     bundle = run / "bundle"
     manifest = export_bundle(fitted.model, prepared, bundle, config.precisions)
     test = SplitRows.load(prepared.split("test"), prepared.target)
@@ -67,7 +74,6 @@ def train(config: TrainConfig) -> dict[str, Any]:
         Path(config.report).parent.mkdir(parents=True, exist_ok=True)
         Path(config.report).write_text(report)
     figures = {task: headline(result) for task, result in metrics[MODEL].items()}
-    shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
 
@@ -130,9 +136,9 @@ def main(config: DictConfig) -> dict[str, Any]:
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-def command(config: DictConfig) -> None:
-    """Hydra entry point."""
-    run_command(main, config)
+def command(config: DictConfig) -> dict[str, Any]:
+    """Hydra entry point; a study reads the result."""
+    return run_command(main, config)
 
 
 if __name__ == "__main__":
