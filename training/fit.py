@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -22,7 +22,6 @@ from training.module import LOG_EVERY, SequenceModule
 from training.prepare import Prepared
 from training.throughput import TOKENS_PER_S, Throughput
 
-log = logging.getLogger(__name__)
 CHECKPOINTS, LAST = "checkpoints", "last.ckpt"
 
 
@@ -36,13 +35,7 @@ class Fitted:
 
 def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     """Trains until the validation loss stops falling; continues from `<run>/checkpoints/last.ckpt` if that exists."""
-    pl.seed_everything(config.seed, workers=True, verbose=False)
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
-    # Deterministic algorithms would also fill every new tensor with NaN, to expose reads of memory never written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed)
-    data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
+    module, data = make_parts(config, prepared)
     _, batches = data.batches("train", shuffle=True)
 
     folder = run / CHECKPOINTS
@@ -51,29 +44,9 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     record = Throughput()
     # The record comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
     callbacks: list[pl.Callback] = [record, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
-    if config.optim.ema:
-        # One call for all weights, where Lightning's EMAWeightAveraging updates them one by one.
-        average = get_ema_multi_avg_fn(config.optim.ema)  # type: ignore[no-untyped-call]
-        callbacks.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
     if config.trainer.progress:
         callbacks.append(TQDMProgressBar(leave=False))
-    trainer = pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=config.trainer.devices,
-        strategy=config.trainer.strategy,
-        precision=config.trainer.precision,  # type: ignore[arg-type]
-        max_epochs=config.trainer.epochs,
-        gradient_clip_val=config.optim.clip,
-        deterministic=config.trainer.deterministic,
-        callbacks=callbacks,
-        logger=_loggers(config.logger, run),
-        enable_progress_bar=config.trainer.progress,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=LOG_EVERY,
-        use_distributed_sampler=False,  # token-budget batches shard themselves
-        reload_dataloaders_every_n_epochs=1,  # each epoch has its own order of batches
-    )
+    trainer = make_trainer(config, callbacks, logger=_loggers(config.logger, run))
     last = folder / LAST
     trainer.fit(module, datamodule=data, ckpt_path=str(last) if last.is_file() else None, weights_only=False)
     facts = {
@@ -85,6 +58,43 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
         "curve": record.epochs,
     }
     return Fitted(load_model(Path(best.best_model_path)), facts)
+
+
+def make_parts(config: TrainConfig, prepared: Prepared) -> tuple[SequenceModule, SequenceDataModule]:
+    """The seeded module and its batches; sets torch's threads."""
+    pl.seed_everything(config.seed, workers=True, verbose=False)
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    # Deterministic algorithms would also fill every new tensor with NaN, to expose reads of memory never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, config.seed)
+    return module, SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
+
+
+def make_trainer(config: TrainConfig, callbacks: Sequence[pl.Callback], **more: Any) -> pl.Trainer:
+    """The Lightning trainer of a configuration, averaging of weights included; `more` adds to its arguments."""
+    averaging = []
+    if config.optim.ema:
+        # One call for all weights, where Lightning's EMAWeightAveraging updates them one by one.
+        average = get_ema_multi_avg_fn(config.optim.ema)  # type: ignore[no-untyped-call]
+        averaging.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
+    return pl.Trainer(
+        accelerator=config.trainer.accelerator,
+        devices=config.trainer.devices,
+        strategy=config.trainer.strategy,
+        precision=config.trainer.precision,  # type: ignore[arg-type]
+        max_epochs=config.trainer.epochs,
+        gradient_clip_val=config.optim.clip,
+        deterministic=config.trainer.deterministic,
+        callbacks=[*callbacks, *averaging],
+        enable_progress_bar=config.trainer.progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=LOG_EVERY,
+        use_distributed_sampler=False,  # token-budget batches shard themselves
+        reload_dataloaders_every_n_epochs=1,  # each epoch has its own order of batches
+        **more,
+    )
 
 
 def load_model(checkpoint: Path) -> SequenceModel:

@@ -19,9 +19,8 @@ class StudyConfig:
     """`hydra.sweeper` of a search."""
 
     _target_: str = "hydra_plugins.forewarn_study.StudySweeper"
-    params: dict[str, str] = field(
-        default_factory=dict
-    )  # space: interval(a, b), tag(log, interval(a, b)), choice(a, b)
+    # Space of overrides: choice(a, b), interval(0.0, 0.4), int(interval(1, 6)), tag(log, interval(1e-4, 1e-2)).
+    params: dict[str, str] = field(default_factory=dict)
     n_trials: int = 40  # finished trials at the end, those of earlier starts included
     startup: int = 10  # trials drawn at random before the TPE sampler learns from them
     seed: int = 0  # of the sampler

@@ -28,6 +28,7 @@ ROOTS = {
     "training.demo": "demo",
     "serving.run": "serve",
     "benchmarks.run": "bench",
+    "benchmarks.training_peer": "bench_training",
 }
 
 

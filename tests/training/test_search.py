@@ -54,7 +54,7 @@ def test_a_study_of_two_trials_goes_on_to_three_and_never_touches_the_test_split
 
 def test_a_sweep_is_searched_and_a_plain_value_is_not() -> None:
     space, fixed = search_space([
-        "optim.learning_rate=tag(log, interval(1e-4, 1e-2))", "model.layers=interval(1, 6)",
+        "optim.learning_rate=tag(log, interval(1e-4, 1e-2))", "model.layers=int(interval(1, 6))",
         "optim.token_budget=choice(256, 512)", "model=tiny,base", "data=uci_servicenow",
     ])  # fmt: skip
     assert space == {
