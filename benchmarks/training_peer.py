@@ -123,7 +123,8 @@ def _task(
 
 
 def _row(model: str, side: str, budget: int, repeats: list[dict[str, Any]]) -> dict[str, Any]:
-    facts = {name: repeats[0][name] for name in ("parameters", "versions", "histories_per_step") if name in repeats[0]}
+    names = ("parameters", "versions", "histories_per_step")
+    facts: dict[str, Any] = {name: repeats[0][name] for name in names if name in repeats[0]}
     figures = [{name: value for name, value in own.items() if name not in facts} for own in repeats]
     return {"model": model, "toolkit": side, "budget": budget, **facts, **summarise_each(figures)}
 

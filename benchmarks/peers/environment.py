@@ -29,7 +29,7 @@ def peer_python(cache: Path) -> Path:
     if not done.is_file() or done.read_text() != wanted:
         log.info("installing %s into an environment of its own, %s", PEER, folder)
         venv.create(folder, clear=True, with_pip=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *REQUIREMENTS]
         subprocess.run(install, check=True)
         done.write_text(wanted)
     return python
