@@ -2,7 +2,7 @@
 
 Both train a causal transformer of equal size on next-event prediction with PyTorch Lightning, fp32, on the CPU. The
 peer gets an environment of its own, below `cache`. Measurements take turns in a random order, so that a machine that
-slows down slows both. Writes <out>/training-<protocol>-<cores>-core-cpu-<date>.json and its table as .md.
+slows down slows both. Writes <out>/training-<split>-<cores>-core-cpu-<date>.json and its table as .md.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _RATIOS = ("tokens_per_s", "tokens_per_cpu_s")
 class TrainingPeerConfig:
     """What is trained, and for how long it is measured."""
 
-    data: str = "uci_servicenow"  # a name in conf/data
-    protocol: str = "temporal"  # a name in conf/protocol; its training split is what both train on
+    dataset: str = "uci_servicenow"  # a name in conf/data
+    split: str = "temporal"  # a name in conf/protocol; its training split is what both train on
     models: list[str] = field(default_factory=lambda: ["tiny", "base"])  # names in conf/model
     budgets: list[int] = field(default_factory=lambda: [512, 2048])  # events per batch
     repeats: int = 3
@@ -65,7 +65,7 @@ def run(config: TrainingPeerConfig) -> dict[str, Any]:
     result = compare(config)
     facts = result["provenance"]
     device = f"{facts['host']['cores']}-core-cpu"
-    path = Path(config.out) / f"training-{config.protocol}-{device}-{facts['time'][:10]}.json"
+    path = Path(config.out) / f"training-{config.split}-{device}-{facts['time'][:10]}.json"
     table = path.with_suffix(".md")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=1) + "\n")
@@ -79,11 +79,11 @@ def compare(config: TrainingPeerConfig) -> dict[str, Any]:
     cache = Path(config.cache).absolute()
     facts = run_facts("benchmarks.training_peer", asdict(config))
     pythons = {OWN: None, PEER: peer_python(cache)}
-    base = [f"data={config.data}", f"protocol={config.protocol}", "target=next_event", "text=none", "run=unused"]
+    base = [f"data={config.dataset}", f"protocol={config.split}", "target=next_event", "text=none", "run=unused"]
     GlobalHydra.instance().clear()  # Hydra composes one configuration at a time, and this command's own is done
     own = compose(*base)
-    prepared = prepare(own, load_target(own), cache / f"{config.data}-{config.protocol}")
-    events = export_parquet(prepared, cache / f"{config.data}-{config.protocol}" / "train.parquet")
+    prepared = prepare(own, load_target(own), cache / f"{config.dataset}-{config.split}")
+    events = export_parquet(prepared, cache / f"{config.dataset}-{config.split}" / "train.parquet")
     measured: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
 
     def measure(model: str, side: str, budget: int, task: Mapping[str, Any]) -> None:
@@ -100,7 +100,7 @@ def compare(config: TrainingPeerConfig) -> dict[str, Any]:
                 plan.append((f"{model}, {side}, {budget}", partial(measure, model, side, budget, task)))
     repeat_all(plan, config.repeats, config.seed)
     rows = [_row(*key, repeats) for key, repeats in sorted(measured.items())]
-    data = {"name": config.data, "protocol": config.protocol, **{name: events[name] for name in _SHOWN}}
+    data = {"name": config.dataset, "protocol": config.split, **{name: events[name] for name in _SHOWN}}
     return {"format": 1, "provenance": facts, "data": data, "rows": rows, "ratios": ratios(rows)}
 
 
