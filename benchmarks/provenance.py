@@ -23,8 +23,8 @@ from training.provenance import processor
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _PACKAGES = (
-    "forewarn", "fastapi", "hydra-core", "msgspec", "numpy", "prometheus-client", "psutil", "ray", "tokenizers",
-    "torch", "uvicorn",
+    "forewarn", "fastapi", "hydra-core", "msgspec", "numpy", "prometheus-client", "psutil", "pytorch-lightning", "ray",
+    "tokenizers", "torch", "uvicorn",
 )  # fmt: skip
 # Variables that change how fast things run, read by name: an environment also holds secrets.
 _VARIABLES = (
@@ -36,16 +36,20 @@ _FOLDERS = re.compile(r"(?<![\w.…])/(?:[^/\s'\"\]]+/)+")
 
 def provenance(config: BenchConfig) -> dict[str, Any]:
     """Everything about this run but the model and the load; the time is that of the call."""
+    device = {"provider": config.provider, "precision": config.precision, "name": device_name(config.provider)}
+    return {**run_facts("benchmarks.run", asdict(config)), "device": device, "seed": config.seed}
+
+
+def run_facts(module: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What every benchmark notes of a run of `module`: time, command, commit, machine, versions and settings."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": without_folders(shlex.join(["python", "-m", "benchmarks.run", *sys.argv[1:]])),
+        "command": without_folders(shlex.join(["python", "-m", module, *sys.argv[1:]])),
         **_commit(),
         "host": host(),
-        "device": {"provider": config.provider, "precision": config.precision, "name": device_name(config.provider)},
         "versions": _versions(),
         "environment": _environment(),
-        "settings": _settings(config),
-        "seed": config.seed,
+        "settings": _cleaned(settings),
     }
 
 
@@ -83,16 +87,12 @@ def without_folders(text: str) -> str:
     return _FOLDERS.sub("…/", text)
 
 
-def _settings(config: BenchConfig) -> dict[str, Any]:
-    def cleaned(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: cleaned(inner) for name, inner in value.items()}
-        if isinstance(value, list):
-            return [cleaned(inner) for inner in value]
-        return without_folders(value) if isinstance(value, str) else value
-
-    settings: dict[str, Any] = cleaned(asdict(config))
-    return settings
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _cleaned(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(inner) for inner in value]
+    return without_folders(value) if isinstance(value, str) else value
 
 
 def _versions() -> dict[str, str]:

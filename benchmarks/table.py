@@ -38,8 +38,8 @@ def _load(result: Result) -> str:
     for own in result["workloads"]:
         row = [own["name"], str(own["histories"]), f"{own['mean_length']:g}"]
         row += [str(own["length"][name]) for name in ("p10", "p50", "p90")]
-        rows.append([*row, _percent(own["events_with_text"]), f"{own['distinct_texts']:,}"])
-    return _table(header, rows)
+        rows.append([*row, percent(own["events_with_text"]), f"{own['distinct_texts']:,}"])
+    return markdown_table(header, rows)
 
 
 def _raw(result: Result) -> str:
@@ -48,21 +48,21 @@ def _raw(result: Result) -> str:
     header += ["padding"] + (["of matrix product"] if ceiling else [])
     rows = []
     for cell in result["raw"]:
-        rate = _spread(cell["sequences_per_s"])
+        rate = spread(cell["sequences_per_s"])
         row = [cell["workload"], str(cell["batch"]), {None: "-", True: "yes", False: "no"}[cell["spinning"]]]
         row.append(f"**{rate}**" if cell["name"] in best else rate)
-        row += [_number(cell[name]["mean"]) for name in ("events_per_s", "cpu_us_per_sequence", "call_ms")]
-        row.append(_percent(cell["padding_waste"]))
-        rows.append(row + ([_percent(cell["share_of_ceiling"]["mean"])] if ceiling else []))
+        row += [number(cell[name]["mean"]) for name in ("events_per_s", "cpu_us_per_sequence", "call_ms")]
+        row.append(percent(cell["padding_waste"]))
+        rows.append(row + ([percent(cell["share_of_ceiling"]["mean"])] if ceiling else []))
     notes = (
         "Means with [min, max] of the repeats. The best setting of each workload, in bold, is the service's ceiling."
     )
     if ceiling:
         notes += (
             f" The matrix product, {ceiling['size']} x {ceiling['size']} in {ceiling['precision']}, reached "
-            f"{_spread(ceiling['gflop_per_s'])} GFLOP/s."
+            f"{spread(ceiling['gflop_per_s'])} GFLOP/s."
         )
-    return f"{_table(header, rows)}\n\n{notes} Nodes by provider: {_placement(result['placement'])}."
+    return f"{markdown_table(header, rows)}\n\n{notes} Nodes by provider: {_placement(result['placement'])}."
 
 
 _ROW = ["workload", "per request", "connections", "answer"]
@@ -73,8 +73,8 @@ def _http(result: Result) -> str:
     rows = []
     for own in result["http"]:
         latency = own["latency_ms"]
-        row = [*_row(own), _spread(own["histories_per_s"]), f"**{_spread(own['ratio'])}**"]
-        row += [_number(latency[name]) for name in ("p50", "p90", "p99")]
+        row = [*_row(own), spread(own["histories_per_s"]), f"**{spread(own['ratio'])}**"]
+        row += [number(latency[name]) for name in ("p50", "p90", "p99")]
         rows.append([*row, f"{latency['n']:,}", _errors(own)])
     notes = (
         "Closed loop through `python -m serving.run`, the client in a process of its own; all share the cores. "
@@ -82,7 +82,7 @@ def _http(result: Result) -> str:
         "p99 of few requests is little more than the slowest. *Cold text*: every text is new and has to be encoded; "
         "in the other rows its vector is cached."
     )
-    return f"{_table(header, rows)}\n\n{notes}"
+    return f"{markdown_table(header, rows)}\n\n{notes}"
 
 
 def _costs(result: Result) -> str:
@@ -91,11 +91,11 @@ def _costs(result: Result) -> str:
     rows = []
     for own in result["http"]:
         row = [*_row(own), *_means(own, "server_cpu_us_per_request", "server_cpu_us_per_history")]
-        row += [_spread(own["cpu_ratio"]), *_means(own, "client_cpu_us_per_request")]
+        row += [spread(own["cpu_ratio"]), *_means(own, "client_cpu_us_per_request")]
         if "mean_batch" in own:
-            row.append(_percent(own["padding_waste"]["mean"]))
+            row.append(percent(own["padding_waste"]["mean"]))
             row += _means(own, "mean_batch", "wait_ms", "compute_ms", "service_ms")
-            row.append(_percent(own["graph_busy"]["mean"]))
+            row.append(percent(own["graph_busy"]["mean"]))
         rows.append([*row, *["-"] * (len(header) - len(row))])
     service = result["service"]
     notes = (
@@ -105,7 +105,7 @@ def _costs(result: Result) -> str:
         "head to the end of its answer. *Graph busy*: share of the time in which a graph call ran. From start to "
         f"ready: {service['ready_s']:g} s after Ray, which took {service['ray_s']:g} s."
     )
-    return f"{_table(header, rows)}\n\n{notes}"
+    return f"{markdown_table(header, rows)}\n\n{notes}"
 
 
 def _row(row: Mapping[str, Any]) -> list[str]:
@@ -114,7 +114,7 @@ def _row(row: Mapping[str, Any]) -> list[str]:
 
 
 def _means(row: Mapping[str, Any], *names: str) -> list[str]:
-    return [_number(row[name]["mean"]) for name in names]
+    return [number(row[name]["mean"]) for name in names]
 
 
 def _placement(placement: Mapping[str, Mapping[str, int]]) -> str:
@@ -131,20 +131,23 @@ def _errors(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{count} x {status}" for status, count in failed.items()) or "0"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The rows below their header, numbers to the right."""
     aligned = ["---", *("---:" for _ in header[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, aligned, *rows))
 
 
-def _spread(figure: Mapping[str, Any]) -> str:
-    return f"{_number(figure['mean'])} [{_number(figure['min'])}, {_number(figure['max'])}]"
+def spread(figure: Mapping[str, Any]) -> str:
+    """Mean with the extremes of the repeats."""
+    return f"{number(figure['mean'])} [{number(figure['min'])}, {number(figure['max'])}]"
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as a percentage."""
     return f"{100 * share:.1f} %"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three digits at least, two where it is far below one."""
     for least, form in ((100, ",.0f"), (10, ".1f"), (0.1, ".2f")):
         if abs(value) >= least:

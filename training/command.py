@@ -19,8 +19,8 @@ _TALKATIVE = ("pytorch_lightning", "torch.onnx", "onnxscript", "onnx_ir", "alemb
 Main = Callable[[DictConfig], dict[str, Any]]
 
 
-def run_command(main: Main, config: DictConfig) -> None:
-    """Runs a command's function and prints its result as the last line; a ValueError ends it with code 2."""
+def run_command(main: Main, config: DictConfig) -> dict[str, Any]:
+    """Runs a command's function, prints its result as the last line and returns it; a ValueError ends with code 2."""
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.ERROR)
     # Lightning advises more loader processes and logging steps on every small run; both are set on purpose.
@@ -32,6 +32,7 @@ def run_command(main: Main, config: DictConfig) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     print(json.dumps(_plain(result), allow_nan=False), flush=True)
+    return result
 
 
 def make_folder(folder: Path, setting: str) -> None:

@@ -123,6 +123,8 @@ class TrainConfig:
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
     resume: bool = False  # continue the run in `run` or, if that is not given, the newest unfinished one of its name
+    measure: bool = True  # false ends after the fit: no bundle, and nothing of the test split is read (searches)
+    data_folder: str | None = None  # folder of the prepared data, which runs on the same data share; null is <run>/data
     baselines: list[str] = field(default_factory=lambda: ["prior", "rule", "logistic", "lightgbm", "gru"])
     boosting: BoostingConfig = field(default_factory=BoostingConfig)
     hybrid: HybridConfig = field(default_factory=HybridConfig)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from forewarn.sequence import INPUT_COLUMNS, EncodedHistory, RaggedDataset, TokenBudgetBatches, collate
+from forewarn.sequence import INPUT_COLUMNS, EncodedHistory, RaggedDataset, TokenBudgetBatches, collate_joined, pad
 from training.config import OptimConfig
 from training.labelled import NO_LABEL
 
@@ -32,17 +32,15 @@ class EncodedDataset(Dataset[dict[str, torch.Tensor]]):
         return len(self.rows)
 
     def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
-        rows = [self.rows[index] for index in indices]
-        arrays: dict[str, NDArray[Any]] = collate([encoded_row(*row) for row in rows])
-        size, longest = arrays["position"].shape
-        for name, first in rows[0][1].items():
-            if "." not in name:  # labels alone are named "<task>.<part>"
-                continue
-            padded = np.full((size, longest, *first.shape[1:]), NO_LABEL[name.rpartition(".")[2]], dtype=first.dtype)
-            for i, (_, row) in enumerate(rows):
-                padded[i, : len(row[name])] = row[name]
-            arrays[name] = padded
-        arrays["length"] = np.array([len(row["position"]) for _, row in rows])
+        joined, counts = self.rows.joined(indices)
+        lengths = counts["position"]
+        arrays: dict[str, NDArray[Any]] = collate_joined(
+            joined, lengths, np.maximum(counts["text_vectors"], counts["text_words"])
+        )
+        for name, array in joined.items():
+            if "." in name:  # labels alone are named "<task>.<part>"
+                arrays[name] = pad(array, lengths, NO_LABEL[name.rpartition(".")[2]])
+        arrays["length"] = lengths
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
@@ -80,6 +78,11 @@ class SequenceDataModule(pl.LightningDataModule):
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
         )
+
+    def transfer_batch_to_device(
+        self, batch: dict[str, torch.Tensor], device: torch.device, dataloader_idx: int
+    ) -> dict[str, torch.Tensor]:
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
     def train_dataloader(self) -> DataLoader[dict[str, torch.Tensor]]:
         return self._loader("train", shuffle=True)

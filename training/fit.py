@@ -5,23 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from forewarn.model import Ensemble, SequenceModel
 from forewarn.sequence import RaggedDataset
 from training.config import LoggerConfig, TrainConfig, TrainerConfig
 from training.datamodule import SequenceDataModule
 from training.heads import head_specs
-from training.module import SequenceModule
+from training.module import LOG_EVERY, SequenceModule
 from training.prepare import Prepared
 from training.pretrained import start_from
+from training.throughput import TOKENS_PER_S, Throughput
 from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
@@ -43,23 +47,6 @@ class BestCheckpoint(ModelCheckpoint):
         moved = {name: here(state_dict[name]) for name in _CHECKPOINT_PATHS}
         best = {here(path): score for path, score in state_dict["best_k_models"].items()}
         super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
-
-
-class LossCurve(pl.Callback):
-    """Mean losses per epoch, kept in the checkpoint so that a resumed run shows one unbroken curve."""
-
-    def __init__(self) -> None:
-        self.epochs: list[dict[str, float]] = []
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        logged = trainer.callback_metrics
-        self.epochs.append({"train/loss": float(logged["train/loss_epoch"]), "valid/loss": float(logged["valid/loss"])})
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"epochs": self.epochs}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.epochs = list(state_dict["epochs"])
 
 
 @dataclass(frozen=True)
@@ -93,30 +80,54 @@ def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path,
 
     Returns how the training went; `<folder>/best.ckpt` holds the network of the epoch with the lowest validation loss.
     """
+    module, data = make_parts(config, prepared, number)
+    _, batches = data.batches("train", shuffle=True)
+
+    # `last` is written every epoch, `best` only when the validation loss improves.
+    best = BestCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
+    record = Throughput()
+    # The record comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
+    callbacks: list[pl.Callback] = [record, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
+    if config.trainer.progress:
+        callbacks.append(TQDMProgressBar(leave=False))
+    trainer = make_trainer(config, callbacks, logger=_loggers(config.logger, run))
+    last = folder / LAST if config.resume and (folder / LAST).is_file() else None
+    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
+    return {
+        "epochs": len(record.epochs),
+        "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
+        "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
+        "real_token_share": round(batches.real_token_share(), 4),
+        "train_tokens_per_s": median(epoch[TOKENS_PER_S] for epoch in record.epochs),
+        "curve": record.epochs,
+    }
+
+
+def make_parts(config: TrainConfig, prepared: Prepared, number: int = 0) -> tuple[SequenceModule, SequenceDataModule]:
+    """The seeded module of one member and its batches; sets torch's threads."""
     seed = config.seed + number
     pl.seed_everything(seed, workers=True, verbose=False)
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
+    # Deterministic algorithms would also fill every new tensor with NaN, to expose reads of memory never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     weights = None
     if not config.weights.uniform:
         weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
     module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, seed, weights)
     if config.pretrained:
         start_from(module.model, load_network(Path(config.pretrained)), number, config.pretrained)
-    data = SequenceDataModule(prepared.folder, config.optim, seed, config.trainer.workers)
-    _, batches = data.batches("train", shuffle=True)
-    log.info("training batches hold %.1f %% real tokens", 100 * batches.real_token_share())
+    return module, SequenceDataModule(prepared.folder, config.optim, seed, config.trainer.workers)
 
-    # `last` is written every epoch, `best` only when the validation loss improves.
-    best = BestCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
-    curve = LossCurve()
-    # The curve comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
-    callbacks: list[pl.Callback] = [curve, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
+
+def make_trainer(config: TrainConfig, callbacks: Sequence[pl.Callback], **more: Any) -> pl.Trainer:
+    """The Lightning trainer of a configuration, averaging of weights included; `more` adds to its arguments."""
+    averaging = []
     if config.optim.ema:
-        callbacks.append(EMAWeightAveraging(decay=config.optim.ema))
-    if config.trainer.progress:
-        callbacks.append(TQDMProgressBar(leave=False))
-    trainer = pl.Trainer(
+        # One call for all weights, where Lightning's EMAWeightAveraging updates them one by one.
+        average = get_ema_multi_avg_fn(config.optim.ema)  # type: ignore[no-untyped-call]
+        averaging.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
+    return pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
         strategy=config.trainer.strategy,
@@ -124,25 +135,15 @@ def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path,
         max_epochs=config.trainer.epochs,
         gradient_clip_val=config.optim.clip,
         deterministic=config.trainer.deterministic,
-        callbacks=callbacks,
-        logger=_loggers(config.logger, run),
+        callbacks=[*callbacks, *averaging],
         enable_progress_bar=config.trainer.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=LOG_EVERY,
         use_distributed_sampler=False,  # token-budget batches shard themselves
         reload_dataloaders_every_n_epochs=1,  # each epoch has its own order of batches
+        **more,
     )
-    last = folder / LAST if config.resume and (folder / LAST).is_file() else None
-    trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
-    return {
-        "epochs": len(curve.epochs),
-        "valid_loss": float(best.best_model_score) if best.best_model_score is not None else None,
-        "parameters": sum(parameter.numel() for parameter in module.model.parameters()),
-        "real_token_share": round(batches.real_token_share(), 4),
-        "train_tokens_per_s": round(float(trainer.callback_metrics.get("train/tokens_per_s", torch.nan)), 1),
-        "curve": curve.epochs,
-    }
 
 
 def member_folders(run: Path, ensemble: int) -> list[Path]:

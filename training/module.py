@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +19,8 @@ from training.config import OptimConfig
 from training.labelled import labels_of
 from training.losses import task_loss
 from training.weights import AGE, RowWeights
+
+LOG_EVERY = 10  # steps between two entries of a logger; logging costs a tiny model as much as a layer
 
 
 class SequenceModule(pl.LightningModule):
@@ -40,7 +41,6 @@ class SequenceModule(pl.LightningModule):
         )
         self.model = SequenceModel(model, inputs, heads)
         self.optim, self.seed, self.weights = optim, seed, weights
-        self._tokens, self._clock = 0, time.perf_counter()
 
     @staticmethod
     def network_from(hyperparameters: Mapping[str, Any]) -> SequenceModel:
@@ -51,7 +51,8 @@ class SequenceModule(pl.LightningModule):
         return SequenceModel(ModelConfig(**hyperparameters["model"]), shapes, heads)
 
     def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
-        """Weighted sum of the task losses, each logged under "<stage>/<task>"."""
+        """Weighted sum of the task losses, each logged under "<stage>/<task>" (in training at the steps written)."""
+        shown = stage == "valid" or (self.global_step + 1) % LOG_EVERY == 0
         raw = self.model(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
         total = raw[self.model.head_specs[0].name].new_zeros(())
         histories = len(batch["position"])
@@ -61,17 +62,14 @@ class SequenceModule(pl.LightningModule):
             if head.kind == "regression":
                 labels["value"] = (labels["value"] - head.center) / head.spread
             loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting, rows_BT)
-            self.log(f"{stage}/{head.name}", loss, batch_size=histories, sync_dist=stage == "valid")
+            if shown:
+                self.log(f"{stage}/{head.name}", loss, batch_size=histories, sync_dist=stage == "valid")
             total = total + head.weight * loss
-        # Per step for the progress bar, and the mean of the epoch for its curve.
-        self.log(
-            f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid",
-            on_step=stage == "train", on_epoch=True,
-        )  # fmt: skip
+        if shown:
+            self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")
         return total
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
-        self._tokens += int(batch["length"].sum())
         return self.loss(self.hide(batch), "train")
 
     def validation_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
@@ -96,12 +94,9 @@ class SequenceModule(pl.LightningModule):
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         # Dropout depends on (seed, step, process) alone, so a resumed run repeats the curve of an unbroken one.
-        torch.manual_seed((self.seed << 40) + (self.global_step << 8) + self.global_rank)
-        if batch_idx == 0:
-            self._tokens, self._clock = 0, time.perf_counter()
-
-    def on_train_epoch_end(self) -> None:
-        self.log("train/tokens_per_s", self._tokens / (time.perf_counter() - self._clock), prog_bar=True)
+        # torch.manual_seed also seeds the accelerators, at the price of a stack trace for each kind that is not there.
+        own = torch.default_generator if self.device.type == "cpu" else torch
+        own.manual_seed((self.seed << 40) + (self.global_step << 8) + self.global_rank)
 
     def configure_optimizers(self) -> Any:
         """AdamW without decay on vectors and embeddings; linear warm-up, then cosine to a tenth of the rate."""
@@ -113,6 +108,8 @@ class SequenceModule(pl.LightningModule):
             [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": other, "weight_decay": 0.0}],
             lr=self.optim.learning_rate,
             betas=(0.9, self.optim.beta2),
+            # One kernel over all weights; Lightning refuses it where it clips gradients of mixed precision.
+            fused="mixed" not in str(self.trainer.precision) or None,
         )
         steps = max(int(self.trainer.estimated_stepping_batches), 1)
         warmup = max(int(self.optim.warmup * steps), 1)

@@ -1,5 +1,7 @@
 """From a data set to labelled, encoded splits on disk: `train.arrow`, `valid.arrow`, `test.arrow` in one folder.
 
+A run that measures nothing writes no `test.arrow`.
+
 Three passes over the history store, none of which holds the data set in memory: summaries and splits; vocabularies,
 quantiles and classes from the training split alone; encoding. The result is keyed by everything that decides it, so a
 resumed run finds its arrays and a changed configuration never reads stale ones.
@@ -28,7 +30,8 @@ from training.pretrained import check_featurizer
 from training.text_export import export_text_encoder, open_text_encoder
 
 log = logging.getLogger(__name__)
-SPLITS = ("train", "valid", "test")
+FITTED, TEST = ("train", "valid"), ("test",)  # splits of a fit, and the one that only a measurement reads
+ENCODED = "encoded"
 _SAVED = "prepared.json"
 _NO_MATTER = ("batch_tokens", "cache_dir")  # settings of the text room that change no vector
 
@@ -74,7 +77,7 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
     embed = open_text_encoder(config.text) if config.data.inputs.text else None
     key = _key(config, splits, embed)
-    built = folder / "encoded"
+    built = folder / ENCODED
     if not (built / _SAVED).is_file() or json.loads((built / _SAVED).read_text())["key"] != key:
         shutil.rmtree(built, ignore_errors=True)
         building = folder / ".encoded.building"
@@ -103,10 +106,11 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
         text_width=embed.dim if embed is not None else 0,
         words=words,
     )
+    names = wanted(config)
     if featurizer.text_width and embed is not None:
-        _embed_all(splits, embed)
+        _embed_all(splits, names, embed)
     counts: dict[str, dict[str, int]] = {}
-    for split in SPLITS:
+    for split in names:
         counts[split] = write_split(splits.labelled(split), featurizer, embed, folder / f"{split}.arrow", split)
     facts = {
         "fingerprint": splits.store.fingerprint,
@@ -140,13 +144,18 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | N
 
 def _earlier(config: TrainConfig) -> Featurizer | None:
     """The featurizer of the run to start from."""
-    return Prepared.load(Path(config.pretrained) / "data" / "encoded").featurizer if config.pretrained else None
+    return Prepared.load(Path(config.pretrained) / "data" / ENCODED).featurizer if config.pretrained else None
 
 
-def _embed_all(splits: LabelledSplits, embed: CachedEncoder) -> None:
+def wanted(config: TrainConfig) -> tuple[str, ...]:
+    """The splits that a run reads."""
+    return FITTED + TEST if config.measure else FITTED
+
+
+def _embed_all(splits: LabelledSplits, names: tuple[str, ...], embed: CachedEncoder) -> None:
     """Encodes every distinct text once, under one progress bar, before the arrays are written."""
     texts = dict.fromkeys(
-        event.text for split in SPLITS for history in splits.visible(split) for event in history.events if event.text
+        event.text for split in names for history in splits.visible(split) for event in history.events if event.text
     )
     for chunk in chunks(texts, 100_000):
         embed.encode(chunk, progress=sys.stderr.isatty())
@@ -158,6 +167,7 @@ def _key(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | Non
     deciding = {
         "arrays": 3,  # version of the columns that `write_split` writes
         "events": splits.store.fingerprint,
+        "read": wanted(config),
         "splits": [sorted(assignment.split.items()), assignment.cut, assignment.learn_until],
         "inputs": asdict(config.data.inputs),
         "target": splits.target.hash,

@@ -33,7 +33,7 @@ from training.lint import lint_run
 from training.measure import SplitRows, measure, measure_baseline, measure_task, score_split
 from training.metrics import headline
 from training.network_outputs import network_outputs
-from training.prepare import Prepared, prepare
+from training.prepare import ENCODED, Prepared, prepare
 from training.recurrent_baseline import recurrent_metrics
 from training.report_page import report_page
 from training.target import load_target
@@ -49,6 +49,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     Processes of a distributed run beyond the first only fit, and return an empty result.
     """
     run = Path(config.run)
+    data = Path(config.data_folder) if config.data_folder else run / "data"
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
         check_machine(config.trainer)
@@ -58,13 +59,19 @@ def train(config: TrainConfig) -> dict[str, Any]:
         if config.page:
             make_folder(Path(config.page).parent, "page")
         (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
-        prepared = prepare(config, load_target(config), run / "data")
-        leakage = lint_run(config, prepared, run / "data")
+        prepared = prepare(config, load_target(config), data)
+        leakage = lint_run(config, prepared, data)
     else:
-        prepared = Prepared.load(run / "data" / "encoded")
+        prepared = Prepared.load(data / ENCODED)
     fitted = fit(config, prepared, run)
     if not first:
         return {}
+    shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
+    if not config.measure:
+        (run / "metrics.json").write_text(
+            json.dumps({"training": fitted.facts, "data": prepared.facts}, indent=2) + "\n"
+        )
+        return {"run": run, **shown}
     bundle = run / "bundle"
     manifest = export_bundle(fitted.model, prepared, bundle, config.precisions, weights=config.weights)
     network = config.model.backbone
@@ -90,7 +97,6 @@ def train(config: TrainConfig) -> dict[str, Any]:
         Path(config.page).parent.mkdir(parents=True, exist_ok=True)
         Path(config.page).write_text(report)
     figures = {task.name: headline(metrics[task.scorer][task.name]) for task in manifest.tasks}
-    shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
 
@@ -180,9 +186,9 @@ def main(config: DictConfig) -> dict[str, Any]:
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
-def command(config: DictConfig) -> None:
-    """Hydra entry point."""
-    run_command(main, config)
+def command(config: DictConfig) -> dict[str, Any]:
+    """Hydra entry point; a study reads the result."""
+    return run_command(main, config)
 
 
 if __name__ == "__main__":

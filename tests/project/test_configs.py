@@ -24,6 +24,7 @@ MODULES = {
     "demo": "training.demo",
     "serve": "serving.run",
     "bench": "benchmarks.run",
+    "bench_training": "benchmarks.training_peer",
 }
 ROOTS = sorted(path.stem for path in CONF.glob("*.yaml"))
 GROUPS = {

@@ -29,6 +29,7 @@ ROOTS = {
     "training.demo": "demo",
     "serving.run": "serve",
     "benchmarks.run": "bench",
+    "benchmarks.training_peer": "bench_training",
 }
 
 

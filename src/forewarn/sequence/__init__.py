@@ -6,7 +6,7 @@ from forewarn.sequence.aggregates import aggregate_width, latest, token_columns
 from forewarn.sequence.batching import TokenBudgetBatches
 from forewarn.sequence.config import SequenceConfig
 from forewarn.sequence.dataset import RaggedDataset, RaggedWriter
-from forewarn.sequence.encoded import AGGREGATES, INPUT_COLUMNS, EncodedHistory, collate
+from forewarn.sequence.encoded import AGGREGATES, INPUT_COLUMNS, EncodedHistory, collate, collate_joined, pad
 from forewarn.sequence.featurizer import Embed, Featurizer
 from forewarn.sequence.windowing import context_length, windows
 
@@ -22,8 +22,10 @@ __all__ = [
     "TokenBudgetBatches",
     "aggregate_width",
     "collate",
+    "collate_joined",
     "context_length",
     "latest",
+    "pad",
     "token_columns",
     "windows",
 ]

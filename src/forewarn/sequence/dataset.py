@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -120,6 +121,20 @@ class RaggedDataset:
             else:
                 arrays[name] = view[1][view[0][row] : view[0][row + 1]]
         return self._batches[part].column(_ID)[row].as_py(), arrays
+
+    def joined(self, indices: Sequence[int]) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[np.int64]]]:
+        """The arrays of many rows, each column's one behind the other in one array, and its number of items per row."""
+        places = [(bisect_right(self._starts, index) - 1, index) for index in indices]
+        rows = [(self._views[part], index - self._starts[part]) for part, index in places]
+        arrays: dict[str, NDArray[Any]] = {}
+        lengths: dict[str, NDArray[np.int64]] = {}
+        for name, (dtype, shape) in self._columns.items():
+            if name not in rows[0][0]:  # a column of width 0
+                arrays[name], lengths[name] = np.empty((0, *shape), dtype=dtype), np.zeros(len(rows), dtype=np.int64)
+                continue
+            parts = [values[offsets[row] : offsets[row + 1]] for view, row in rows for offsets, values in (view[name],)]
+            arrays[name], lengths[name] = np.concatenate(parts), np.array([len(part) for part in parts])
+        return arrays, lengths
 
     def __reduce__(self) -> tuple[type[RaggedDataset], tuple[Path]]:
         return RaggedDataset, (self.path,)

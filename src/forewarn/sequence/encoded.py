@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.sequence.aggregates import aggregate, aggregate_width
+from forewarn.sequence.aggregates import aggregate
 
 # The arrays of a history that the network reads, by their names in the graph and in a dataset file.
 INPUT_COLUMNS = ("categorical", "numeric", "position", "text_index", "text_vectors", "text_words")
@@ -71,42 +71,44 @@ def collate(batch: Sequence[EncodedHistory], *, aggregates: bool = False) -> dic
     text_index int64 [B, T]; text_vectors float32 [U, E] or text_words int64 [U, W], U and W at least 1; with
     `aggregates`, which only a hybrid reads, their columns too: aggregates float32 [B, T, A].
     """
-    size, longest = len(batch), max(history.length for history in batch)
-    first = batch[0]
-    categorical = np.zeros((size, longest, first.categorical.shape[1]), dtype=np.int64)
-    numeric = np.zeros((size, longest, first.numeric.shape[1]), dtype=np.float32)
-    position = np.zeros((size, longest), dtype=np.float32)
-    for row, history in enumerate(batch):
-        categorical[row, : history.length] = history.categorical
-        numeric[row, : history.length] = history.numeric
-        position[row, : history.length] = history.position
-    arrays: dict[str, NDArray[np.generic]] = {"categorical": categorical, "numeric": numeric, "position": position}
-    if first.text_vectors.shape[1]:
-        arrays["text_vectors"] = _stacked([history.text_vectors for history in batch])
-        arrays["text_index"] = _text_index([(history.text_index, len(history.text_vectors)) for history in batch])
-    elif first.text_words.shape[1]:
-        words = _stacked([history.text_words for history in batch]).astype(np.int64)
-        # Words stand on the left, so the columns in use are those up to the longest text of the batch.
-        arrays["text_words"] = words[:, : max(1, int((words > 0).any(axis=0).sum()))]
-        arrays["text_index"] = _text_index([(history.text_index, len(history.text_words)) for history in batch])
+    joined = {name: np.concatenate([getattr(history, name) for history in batch]) for name in INPUT_COLUMNS}
+    lengths = np.array([history.length for history in batch])
+    texts = np.array([max(len(history.text_vectors), len(history.text_words)) for history in batch])
+    arrays = collate_joined(joined, lengths, texts)
     if aggregates:
-        width = aggregate_width(categorical.shape[2], numeric.shape[2])
-        arrays[AGGREGATES] = columns = np.zeros((size, longest, width), dtype=np.float32)
-        for row, history in enumerate(batch):
-            columns[row, : history.length] = history.aggregates()
+        arrays[AGGREGATES] = pad(np.concatenate([history.aggregates() for history in batch]), lengths, 0.0)
     return arrays
 
 
-def _stacked(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """The rows of all histories below one row of zeros, so that there always is one."""
-    return np.concatenate([np.zeros_like(rows[0], shape=(1, rows[0].shape[1])), *rows])
+def collate_joined(
+    joined: Mapping[str, NDArray[Any]], lengths: NDArray[np.int64], texts: NDArray[np.int64]
+) -> dict[str, NDArray[np.generic]]:
+    """`collate` of histories that lie one behind the other: arrays by name, [B] events and [B] texts of each."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "categorical": pad(joined["categorical"], lengths, 0, np.int64),
+        "numeric": pad(joined["numeric"], lengths, 0.0),
+        "position": pad(joined["position"], lengths, 0.0),
+    }
+    vectors, words = joined["text_vectors"], joined["text_words"]
+    if vectors.shape[1] or words.shape[1]:
+        index = joined["text_index"]
+        # Row 0 of the batch's texts is never read; those of history i follow those of the histories before it.
+        before = np.repeat(np.cumsum(texts) - texts + 1, lengths)
+        arrays["text_index"] = pad(np.where(index > 0, index + before, 0), lengths, 0, np.int64)
+    if width := vectors.shape[1]:
+        arrays["text_vectors"] = np.concatenate([np.zeros((1, width), dtype=np.float32), vectors])
+    elif width := words.shape[1]:
+        # Words stand on the left, so the columns in use are those up to the longest text of the batch.
+        used = max(1, int((words > 0).any(axis=0).sum()))
+        arrays["text_words"] = np.concatenate([np.zeros((1, used), dtype=np.int64), words[:, :used]])
+    return arrays
 
 
-def _text_index(histories: Sequence[tuple[NDArray[np.int32], int]]) -> NDArray[np.int64]:
-    """Index int64 [B, T] into the stacked rows, 0 for no text, from each history's own index and number of rows."""
-    index_BT = np.zeros((len(histories), max(len(index) for index, _ in histories)), dtype=np.int64)
-    used = 1
-    for row, (index, texts) in enumerate(histories):
-        index_BT[row, : len(index)] = np.where(index > 0, index + used, 0)
-        used += texts
-    return index_BT
+def pad(
+    joined: NDArray[Any], lengths: NDArray[np.int64], fill: float, dtype: type[np.generic] | None = None
+) -> NDArray[Any]:
+    """Rows [sum of lengths, ...] that lie one behind the other as [B, longest, ...], filled up on the right."""
+    shape = (len(lengths), int(lengths.max()), *joined.shape[1:])
+    padded = np.full(shape, fill, dtype=dtype or joined.dtype)
+    padded[np.arange(shape[1]) < lengths[:, None]] = joined
+    return padded
