@@ -10,11 +10,11 @@ import copy
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import onnx_ir
 import torch
 from numpy.typing import NDArray
+from onnxscript import opset23 as op
 from torch import Tensor, nn
 from torch.export import Dim
 
@@ -44,19 +44,29 @@ def export_graph(scores: Scores, path: Path, precision: str) -> None:
             opset_version=OPSET,
             dynamic_shapes=dynamic,
             output_names=scores.output_names,
+            custom_translation_table={torch.ops.forewarn.gru.default: _gru_node},
             verbose=False,
         )
     assert program is not None
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces: the same model would get another hash in another folder
-        if scores.model.config.backbone == "gru":
-            # The exporter takes the length it traced a GRU with for a constant; ONNX Runtime infers the shapes itself.
-            for value in node.outputs:
-                value.shape = None
-    for output in program.model.graph.outputs:
-        if output.shape is None:
-            output.shape = onnx_ir.Shape(["batch", "events", None])
     program.save(str(path))
+
+
+def _gru_node(x_BTD: Any, input_GD: Any, state_GD: Any, input_bias_G: Any, state_bias_G: Any) -> Any:
+    """`forewarn.model.recurrent.gru_layer` as one ONNX GRU, whose update gate comes before the reset gate."""
+
+    def gates(weight: Any) -> Any:
+        reset, update, new = op.Split(weight, axis=0, num_outputs=3)
+        return op.Concat(update, reset, new, axis=0)
+
+    bias = op.Concat(gates(input_bias_G), gates(state_bias_G), axis=0)
+    first, second = (cast(Any, op.Constant(value_ints=[axis])) for axis in (0, 1))
+    weights = [op.Unsqueeze(weight, first) for weight in (gates(input_GD), gates(state_GD), bias)]
+    every, _ = op.GRU(
+        op.Transpose(x_BTD, perm=[1, 0, 2]), *weights, hidden_size=state_GD.shape[1], linear_before_reset=1
+    )
+    return op.Transpose(op.Squeeze(every, second), perm=[1, 0, 2])
 
 
 def in_precision(scores: Scores, precision: str) -> nn.Module:

@@ -1,0 +1,207 @@
+"""The hybrid: out of fold, of every kind of task, in one graph that says what Python says, and chosen on validation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from forewarn.bundle import Bundle, Scorer
+from forewarn.model import Scores
+from training.config import TrainConfig, compose
+from training.export import export_bundle
+from training.hybrid import Hybrid, fold_numbers, hybrid_features, out_of_fold, validation_loss
+from training.measure import SplitRows, score_split
+from training.network_outputs import network_outputs
+from training.prepare import Prepared
+from training.train import train
+
+TARGET = """
+name: three
+complete: false
+tasks:
+  - {name: escalation, kind: hazard, onset: {when: {field: type, equals: escalation.onset}}, horizons: [1d, 14d]}
+  - {name: next, kind: classification, field: channel, at: next}
+  - {name: wait, kind: regression, field: gap, transform: log1p}
+"""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    folder = tmp_path_factory.mktemp("hybrid")
+    (folder / "target.yaml").write_text(TARGET)
+    made: TrainConfig = compose(
+        "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=60",
+        "data.options.hazard_scale=1e-4", "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1",
+        "optim.token_budget=1024", "bootstrap=0", "baselines=[prior]", f"target={folder / 'target.yaml'}",
+        "hybrid.enabled=true", "hybrid.folds=2", "boosting.candidates=1", "boosting.seeds=2", "lint=off",
+        "precisions=[fp32,fp16]", f"run={folder / 'run'}",
+    )  # fmt: skip
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(config: TrainConfig) -> Path:
+    train(config)
+    return Path(config.run)
+
+
+@pytest.fixture(scope="module")
+def results(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "metrics.json").read_text())["metrics"]
+    return found
+
+
+def test_what_wins_on_the_validation_rows_is_what_ships(run: Path, results: dict[str, Any]) -> None:
+    manifest = Bundle.load(run / "bundle").manifest
+    fitted = {name: result["fitted"] for name, result in results["hybrid"].items()}
+    assert fitted.keys() == {"escalation", "next", "wait"}
+    for task in manifest.tasks:
+        won = fitted[task.name]["valid_loss"] < fitted[task.name]["valid_loss_of_network"]
+        assert fitted[task.name]["ships"] == won
+        assert task.scorer == ("hybrid" if won else "transformer")
+    assert any(task.scorer == "hybrid" for task in manifest.tasks), "after one epoch, trees know more than the network"
+    assert "| hybrid |" in (run / "bundle" / "MODEL_CARD.md").read_text()
+
+
+def test_one_graph_says_what_trees_and_network_say_in_python(config: TrainConfig, run: Path) -> None:
+    """Of every kind of task, on rows that neither export nor parity check has seen."""
+    bundle = Bundle.load(run / "bundle")
+    prepared = Prepared.load(run / "data" / "encoded")
+    hybrid = Hybrid.load(run / "hybrid.json")
+    test = SplitRows.load(prepared.split("test"), prepared.target)
+    served = score_split(Scorer(bundle), test.histories, prepared.target)
+    scores = _scores(run, prepared, config)
+    features = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
+    assert hybrid.models
+    for task in prepared.target.tasks:
+        if task.name in hybrid.models:
+            expected = hybrid(task, features)
+            off = np.abs(served[task.name] - expected)
+            # Float noise carries an output over a step of the rounding once in thousands of rows.
+            assert np.quantile(off, 0.99) <= 1e-4, task.name
+
+
+def test_parity_is_within_the_limits_of_each_precision(run: Path) -> None:
+    parity = Bundle.load(run / "bundle").manifest.parity
+    assert parity["fp32"] <= 1e-4 and parity["fp16"] <= 1e-2
+
+
+def test_risks_of_the_hybrid_never_fall_with_the_horizon(run: Path) -> None:
+    bundle, prepared = Bundle.load(run / "bundle"), Prepared.load(run / "data" / "encoded")
+    test = SplitRows.load(prepared.split("test"), prepared.target)
+    risk = score_split(Scorer(bundle), test.histories, prepared.target)["escalation"]
+    assert risk.shape[1] == 2 and (np.diff(risk, axis=1) >= 0).all() and ((risk >= 0) & (risk <= 1)).all()
+
+
+def test_a_stream_scores_like_a_batch(run: Path) -> None:
+    scorer = Scorer(Bundle.load(run / "bundle"))
+    prepared = Prepared.load(run / "data" / "encoded")
+    histories = SplitRows.load(prepared.split("test"), prepared.target).histories[:8]
+    together = scorer.run_all(histories)
+    for history, whole in zip(histories, together, strict=True):
+        for length in (1, history.length // 2 + 1):
+            [alone] = scorer.run([history.take(slice(0, length))])
+            for task, own in alone.items():
+                np.testing.assert_allclose(own[-1], whole[task][length - 1], atol=1e-4)
+
+
+def test_a_bundle_exported_again_is_the_same_hybrid(config: TrainConfig, run: Path, tmp_path: Path) -> None:
+    from training.config import ExportConfig
+    from training.export import main
+
+    bundle = Bundle.load(run / "bundle")
+    from omegaconf import OmegaConf
+
+    again = main(OmegaConf.structured(ExportConfig(run=str(run), bundle=str(tmp_path / "b"), precisions=["fp32"])))
+    exported = Bundle.load(again["bundle"]).manifest
+    assert [task.scorer for task in exported.tasks] == [task.scorer for task in bundle.manifest.tasks]
+    assert exported.files["sequence.onnx"] == bundle.manifest.files["sequence.onnx"]
+
+
+def test_a_task_without_trees_keeps_the_networks_scores(config: TrainConfig, run: Path, tmp_path: Path) -> None:
+    prepared = Prepared.load(run / "data" / "encoded")
+    scores = _scores(run, prepared, config)
+    [name] = list(Hybrid.load(run / "hybrid.json").models)[:1]
+    only = Hybrid.load(run / "hybrid.json").only([name])
+    export_bundle(scores.model, prepared, tmp_path / "bundle", ["fp32"], hybrid=only)  # type: ignore[arg-type]
+    bundle = Bundle.load(tmp_path / "bundle")
+    assert {task.name: task.scorer for task in bundle.manifest.tasks}[name] == "hybrid"
+    test = SplitRows.load(prepared.split("test"), prepared.target)
+    served = score_split(Scorer(bundle), test.histories, prepared.target)
+    for task, own in zip(prepared.target.tasks, network_outputs(scores, test.histories), strict=True):
+        if task.name != name:
+            assert np.abs(served[task.name].reshape(own.shape) - own).max() <= 1e-4
+
+
+def test_training_rows_are_scored_by_networks_that_never_saw_them(config: TrainConfig, run: Path) -> None:
+    from forewarn.sequence import RaggedDataset
+
+    prepared = Prepared.load(run / "data" / "encoded")
+    everyone = {name for name, _ in _rows(RaggedDataset(prepared.split("train")))}
+    folds = [RaggedDataset(run / "hybrid" / f"fold-{fold}" / "train.arrow") for fold in range(2)]
+    seen = [{name for name, _ in _rows(dataset)} for dataset in folds]
+    assert seen[0] | seen[1] == everyone and not seen[0] & seen[1]
+    histories = SplitRows.load(prepared.split("train"), prepared.target).histories
+    found = out_of_fold(replace(config, resume=True), prepared, histories, run / "hybrid")
+    again = _scores(run / "hybrid" / "fold-1", replace(prepared, folder=run / "hybrid" / "fold-1"), config)
+    held_out = [history.history_id not in seen[1] for history in histories]
+    rows = np.repeat(held_out, [history.length for history in histories])
+    for own, output in zip(found, network_outputs(again.logits, histories), strict=True):
+        np.testing.assert_allclose(own[rows], output[rows], atol=1e-5)
+
+
+def test_windows_of_one_history_share_a_fold_and_folds_are_balanced() -> None:
+    ids = [f"h{number // 3}" for number in range(90)]
+    folds = fold_numbers(ids, 3, seed=1)
+    assert all(len(set(folds[i : i + 3])) == 1 for i in range(0, 90, 3))
+    assert np.bincount(folds).tolist() == [30, 30, 30]
+    assert not np.array_equal(folds, fold_numbers(ids, 3, seed=2))
+    with pytest.raises(ValueError, match=r"hybrid\.folds: found 3, expected at most the number of training histories"):
+        fold_numbers(["a", "a", "b"], 3, seed=0)
+
+
+def test_the_loss_that_decides_prefers_the_truth(run: Path) -> None:
+    prepared = Prepared.load(run / "data" / "encoded")
+    rows = SplitRows.load(prepared.split("valid"), prepared.target).tasks
+    size = len(rows["next"].prefix())
+    for task in prepared.target.tasks:
+        own = rows[task.name]
+        targets = own.targets(task)
+        if task.kind == "hazard":
+            truth, other = np.zeros((size, len(targets))), np.full((size, len(targets)), 0.5)
+            for number, (known, label) in enumerate(targets):
+                truth[known, number] = label
+        elif task.kind == "classification":
+            [(known, label)] = targets
+            classes = len(task.classes)  # type: ignore[union-attr, arg-type]
+            truth, other = np.full((size, classes), 0.0), np.full((size, classes), 1 / classes)
+            truth[np.flatnonzero(known), label.astype(int)] = 1
+        else:
+            [(known, label)] = targets
+            truth, other = np.zeros(size), np.full(size, float(label.mean()))
+            truth[known] = label
+        assert validation_loss(task, truth, own) < 1e-5 < validation_loss(task, other, own)
+
+
+def test_folds_need_two() -> None:
+    with pytest.raises(ValueError, match=r"hybrid\.folds: found 1"):
+        compose("hybrid.folds=1", "run=x")
+
+
+def _scores(run: Path, prepared: Prepared, config: TrainConfig) -> Scores:
+    from training.calibration import calibrate
+    from training.fit import load_network
+
+    network = load_network(run)
+    scores = Scores(network, calibrate(network, prepared, config.weights)).eval()
+    assert isinstance(scores, Scores)
+    return scores
+
+
+def _rows(dataset: Any) -> list[tuple[str, Any]]:
+    return [dataset[i] for i in range(len(dataset))]
