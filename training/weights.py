@@ -8,7 +8,7 @@ Design choices
 - Histories still going on at the cut have no final outcome yet, so the late ones that do have one are the quick ones.
   Calibration undoes this with inverse probability of censoring weights (Robins and Finkelstein 2000,
   doi 10.1111/j.0006-341X.2000.00779.x): a history that lasted d counts 1 / P(a history started at least d before the
-  cut). The ranking is better without them (docs/decisions/0009), so training does not use them.
+  cut). The ranking is better without them (docs/decisions/0010), so training does not use them.
 """
 
 from __future__ import annotations
