@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 
 from forewarn.targets import ClassificationTask, HazardTask, RegressionTask, Task
 from training.config import BoostingConfig
@@ -143,6 +144,33 @@ def boost(
     if isinstance(task, ClassificationTask):
         return Boosted(boosters, [int(label) for label in np.unique(train.label)], len(task.classes or ()))
     return Boosted(boosters)
+
+
+def recalibrated(model: Boosted, valid: Table, weight_N: NDArray[np.float64]) -> Boosted:
+    """A binary model whose logits are scaled and shifted (Platt) to fit `valid` under other weights [N].
+
+    The map is folded into the leaves, so that the trees stay all there is. Unchanged where the labels do not differ.
+    """
+    counted = weight_N > 0
+    if len(np.unique(valid.label[counted])) < 2:
+        return model
+    raw_N = np.mean([np.asarray(booster.predict(valid.features, raw_score=True)) for booster in model.boosters], axis=0)
+    platt = LogisticRegression(C=1e6).fit(raw_N[counted, None], valid.label[counted], weight_N[counted])
+    scale, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    if scale <= 0:  # the slice is too small to know better than the trees
+        return model
+    return Boosted([_with_leaves(booster, scale, shift) for booster in model.boosters])
+
+
+def _with_leaves(booster: lgb.Booster, scale: float, shift: float) -> lgb.Booster:
+    """The booster with every leaf scaled, and those of the first tree shifted too."""
+    first, *later = re.split(r"^(?=leaf_value=)", booster.model_to_string(), flags=re.M)
+    parts = [first]
+    for number, part in enumerate(later):
+        line, rest = part.split("\n", 1)
+        leaves = np.array(line.removeprefix("leaf_value=").split(), np.float64) * scale + (0.0 if number else shift)
+        parts.append(f"leaf_value={' '.join(repr(float(leaf)) for leaf in leaves)}\n{rest}")
+    return lgb.Booster(model_str=re.sub(r"^tree_sizes=.*\n", "", "".join(parts), flags=re.M))
 
 
 def _boost(

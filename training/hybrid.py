@@ -11,6 +11,7 @@ Design choices
   a row over a threshold of a tree.
 - Tokens enter as numbers, in their order of frequency: the trees' exact say on a token costs an ONNX graph up to
   twenty times as long, and the network has said it already (docs/decisions/0011).
+- Under `weights.censoring` the trees of a hazard are calibrated like the network, by the same weights.
 - Text reaches the trees through the network alone; its components would have to be kept in the bundle.
 - A task ships its hybrid when its validation loss is below the network's; the test split has no say.
 """
@@ -32,7 +33,7 @@ from forewarn.sequence import EncodedHistory, RaggedDataset, RaggedWriter
 from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Rows
 from training.baselines import boosted_facts, tables
-from training.boosting import Boosted, boost, has_choice, outputs, search
+from training.boosting import Boosted, boost, has_choice, outputs, recalibrated, search
 from training.calibration import calibrate
 from training.config import LoggerConfig, TrainConfig
 from training.fit import fit
@@ -85,9 +86,11 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
 
     A task of which training cannot tell a horizon's outcomes apart gets no trees.
     """
-    weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
+    learnt = RaggedDataset(prepared.split("train"))
+    weights = RowWeights.fit(config.weights, learnt)
+    weight_N = weights.calibration(learnt, RaggedDataset(prepared.split("valid")))
     train = SplitRows.load(prepared.split("train"), prepared.target, weights)
-    valid = SplitRows.load(prepared.split("valid"), prepared.target)
+    valid = SplitRows.load(prepared.split("valid"), prepared.target, weights)
     train_ND = hybrid_features(train.histories, out_of_fold(config, prepared, train.histories, folder))
     valid_ND = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
     said = network_outputs(scores, valid.histories)
@@ -103,10 +106,15 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
             boost(task, table, check, [], found, config.boosting, config.seed)
             for table, check in zip(earlier, later, strict=True)
         ]
-        models[task.name] = own
         rows = valid.tasks[task.name]
+        if isinstance(task, HazardTask) and config.weights.censoring:
+            own = [
+                recalibrated(model, check, weight_N[known])
+                for model, check, (known, _) in zip(own, later, rows.targets(task), strict=True)
+            ]
+        models[task.name] = own
         network = network_NK[:, 0] if isinstance(task, RegressionTask) else network_NK
-        losses = [validation_loss(task, found, rows) for found in (outputs(task, own, valid_ND), network)]
+        losses = [validation_loss(task, found, rows, weight_N) for found in (outputs(task, own, valid_ND), network)]
         if losses[0] < losses[1]:
             wins.append(task.name)
         facts[task.name] = boosted_facts(found, own) | {
@@ -122,21 +130,22 @@ def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArra
     return np.concatenate([columns, *said], axis=1, dtype=np.float32)
 
 
-def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows) -> float:
-    """Log loss of the risk, a mean over horizons, or of the classes; mean absolute error of a number."""
+def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N: NDArray[np.float64]) -> float:
+    """Weighted log loss of the risk, a mean over horizons, or of the classes; mean absolute error of a number."""
     losses = []
     for number, (known, label) in enumerate(rows.targets(task)):
         own = (predictions[:, number] if isinstance(task, HazardTask) else predictions)[known].astype(np.float64)
-        if not len(label):
+        weight = weight_N[known]
+        if not weight.sum():
             continue
         if isinstance(task, RegressionTask):
-            losses.append(np.abs(own - label.astype(np.float64)).mean())
+            losses.append(np.average(np.abs(own - label.astype(np.float64)), weights=weight))
         else:
             outcome = label.astype(np.int64)
             true = (
                 np.where(outcome > 0, own, 1 - own) if isinstance(task, HazardTask) else own[range(len(own)), outcome]
             )
-            losses.append(-np.log(np.clip(true, 1e-7, 1)).mean())
+            losses.append(np.average(-np.log(np.clip(true, 1e-7, 1)), weights=weight))
     return float(np.mean(losses)) if losses else float("inf")
 
 

@@ -106,7 +106,7 @@ def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -
         return {}
     weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
     train = SplitRows.load(prepared.split("train"), prepared.target, weights).tasks
-    valid = SplitRows.load(prepared.split("valid"), prepared.target).tasks
+    valid = SplitRows.load(prepared.split("valid"), prepared.target, weights).tasks
     flat = [name for name in config.baselines if name in FLAT]
     metrics: dict[str, dict[str, Any]] = {name: {} for name in flat}
     for task in prepared.target.tasks:

@@ -10,7 +10,7 @@ import pytest
 
 from forewarn.targets import TargetSpec
 from training import boosting
-from training.boosting import CANDIDATES, Boosted, Table, boost, search
+from training.boosting import CANDIDATES, Boosted, Table, boost, recalibrated, search
 from training.config import BoostingConfig
 
 ONSET = {"name": "x", "kind": "hazard", "onset": {"when": {"field": "type", "equals": "x"}}, "horizons": ["ever"]}
@@ -101,3 +101,20 @@ def test_the_configuration_knows_how_many_candidates_there_are() -> None:
     assert BoostingConfig(candidates=len(CANDIDATES))
     with pytest.raises(ValueError, match="candidates"):
         BoostingConfig(candidates=len(CANDIDATES) + 1)
+
+
+def test_recalibrated_trees_keep_the_order_and_fit_the_weighted_rate() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3_000, 3)).astype(np.float32)
+    label = (rng.random(3_000) < 1 / (1 + np.exp(-2 * features[:, 0]))).astype(np.int8)
+    table = Table(features, label, np.ones(3_000))
+    trees = {"objective": "binary", "verbosity": -1, "seed": 0}
+    model = Boosted([lgb.train(trees, lgb.Dataset(features, label), 30) for _ in range(2)])
+    weight_N = np.where(label == 1, 3.0, 1.0)
+    found = recalibrated(model, table, weight_N)
+    before, after = model(features), found(features)
+    assert (np.argsort(before, kind="stable") == np.argsort(after, kind="stable")).mean() > 0.99
+    assert np.average(after, weights=weight_N) == pytest.approx(np.average(label, weights=weight_N), abs=1e-3)
+    raw, mapped = (np.log(risk / (1 - risk)) for risk in (before, after))
+    scale, shift = np.polyfit(raw, mapped, 1)
+    np.testing.assert_allclose(mapped, scale * raw + shift, atol=1e-6)

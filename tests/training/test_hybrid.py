@@ -185,7 +185,8 @@ def test_the_loss_that_decides_prefers_the_truth(run: Path) -> None:
             [(known, label)] = targets
             truth, other = np.zeros(size), np.full(size, float(label.mean()))
             truth[known] = label
-        assert validation_loss(task, truth, own) < 1e-5 < validation_loss(task, other, own)
+        alike = np.ones(len(truth))
+        assert validation_loss(task, truth, own, alike) < 1e-5 < validation_loss(task, other, own, alike)
 
 
 def test_folds_need_two() -> None:
