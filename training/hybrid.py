@@ -9,8 +9,8 @@ Design choices
   turned spaces, so columns of one network's state mean nothing to trees grown on another's.
 - Outputs are rounded to sixteenths, so that the float noise between torch, ONNX Runtime and batch sizes does not carry
   a row over a threshold of a tree.
-- Tokens enter as numbers, in their order of frequency: the trees' exact say on a token costs an ONNX graph up to
-  twenty times as long, and the network has said it already (docs/decisions/0011).
+- Tokens enter as numbers, in their order of frequency: the trees' exact say on a token costs an ONNX graph three
+  to twenty-four times as long, and the network has said it already (docs/decisions/0011).
 - Under `weights.censoring` the trees of a hazard are calibrated like the network, by the same weights.
 - Text reaches the trees through the network alone; its components would have to be kept in the bundle.
 - A task ships its hybrid when its validation loss is below the network's; the test split has no say.
