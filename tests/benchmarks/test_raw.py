@@ -85,6 +85,6 @@ def test_the_arithmetic_per_event_is_what_torch_counts(kv_heads: int) -> None:
     model = SequenceModel(config, InputShapes((5,), 2), [HeadSpec("risk", "hazard", 3)]).eval()
     # One event: there the attention that torch counts, in its plain kernel alone, is the causal one.
     with FlopCounterMode(display=False) as counted, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        model.transformer(torch.zeros(1, 1, 64), torch.zeros(1, 1))
+        model.backbone(torch.zeros(1, 1, 64), torch.zeros(1, 1))
     assert flop_per_event(vars(config), 1) == counted.get_total_flops()
     assert flop_per_event(vars(config), 65) - flop_per_event(vars(config), 1) == 3 * 4 * 64 * 32
