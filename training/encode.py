@@ -11,7 +11,7 @@ import numpy as np
 
 from forewarn.events import History
 from forewarn.sequence import EncodedHistory, Featurizer, RaggedWriter, context_length, windows
-from forewarn.text import CachedEncoder
+from forewarn.text import Encoder
 from training.labelled import Arrays, progress, unlabel
 
 _CHUNK = 512  # histories encoded at once
@@ -20,7 +20,7 @@ _CHUNK = 512  # histories encoded at once
 def write_split(
     labelled: Iterable[tuple[History, Arrays]],
     featurizer: Featurizer,
-    embed: CachedEncoder | None,
+    embed: Encoder | None,
     path: Path,
     name: str,
 ) -> dict[str, int]:

@@ -80,7 +80,13 @@ def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path,
 
     Returns how the training went; `<folder>/best.ckpt` holds the network of the epoch with the lowest validation loss.
     """
-    module, data = make_parts(config, prepared, number)
+    return fit_module(config, *make_parts(config, prepared, number), run, folder)
+
+
+def fit_module(
+    config: TrainConfig, module: SequenceModule, data: SequenceDataModule, run: Path, folder: Path
+) -> dict[str, Any]:
+    """Trains a module as `fit_member` says."""
     _, batches = data.batches("train", shuffle=True)
 
     # `last` is written every epoch, `best` only when the validation loss improves.
@@ -106,11 +112,7 @@ def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path,
 def make_parts(config: TrainConfig, prepared: Prepared, number: int = 0) -> tuple[SequenceModule, SequenceDataModule]:
     """The seeded module of one member and its batches; sets torch's threads."""
     seed = config.seed + number
-    pl.seed_everything(seed, workers=True, verbose=False)
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
-    # Deterministic algorithms would also fill every new tensor with NaN, to expose reads of memory never written.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    set_torch(config.trainer, seed)
     weights = None
     if not config.weights.uniform:
         weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
@@ -118,6 +120,15 @@ def make_parts(config: TrainConfig, prepared: Prepared, number: int = 0) -> tupl
     if config.pretrained:
         start_from(module.model, load_network(Path(config.pretrained)), number, config.pretrained)
     return module, SequenceDataModule(prepared.folder, config.optim, seed, config.trainer.workers)
+
+
+def set_torch(config: TrainerConfig, seed: int) -> None:
+    """Seeds every generator and sets torch's threads."""
+    pl.seed_everything(seed, workers=True, verbose=False)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    # Deterministic algorithms would also fill every new tensor with NaN, to expose reads of memory never written.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def make_trainer(config: TrainConfig, callbacks: Sequence[pl.Callback], **more: Any) -> pl.Trainer:

@@ -98,14 +98,18 @@ class SequenceModule(pl.LightningModule):
         own = torch.default_generator if self.device.type == "cpu" else torch
         own.manual_seed((self.seed << 40) + (self.global_step << 8) + self.global_rank)
 
-    def configure_optimizers(self) -> Any:
-        """AdamW without decay on vectors and embeddings; linear warm-up, then cosine to a tenth of the rate."""
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """What the optimiser learns: no decay on vectors and embeddings."""
         decayed: list[Tensor] = []
         other: list[Tensor] = []
         for name, parameter in self.model.named_parameters():
             (decayed if parameter.ndim >= 2 and "table" not in name else other).append(parameter)
+        return [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": other, "weight_decay": 0.0}]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW; linear warm-up, then cosine to a tenth of the rate."""
         optimizer = torch.optim.AdamW(
-            [{"params": decayed, "weight_decay": self.optim.weight_decay}, {"params": other, "weight_decay": 0.0}],
+            self.parameter_groups(),
             lr=self.optim.learning_rate,
             betas=(0.9, self.optim.beta2),
             # One kernel over all weights; Lightning refuses it where it clips gradients of mixed precision.

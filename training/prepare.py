@@ -22,7 +22,7 @@ from forewarn.events import CORE_FIELDS
 from forewarn.model import InputShapes
 from forewarn.sequence import Featurizer
 from forewarn.targets import TargetSpec
-from forewarn.text import CachedEncoder, WordCounts
+from forewarn.text import Encoder, WordCounts
 from training.config import TrainConfig
 from training.encode import chunks, write_split
 from training.labelled import LabelledSplits, progress
@@ -72,10 +72,11 @@ class Prepared:
         return self.folder / f"{name}.arrow"
 
 
-def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
-    """Builds (or finds again) the encoded splits of a run below `folder`."""
+def prepare(config: TrainConfig, target: TargetSpec, folder: Path, embed: Encoder | None = None) -> Prepared:
+    """Builds (or finds again) the encoded splits of a run below `folder`; `embed` replaces the configured encoder."""
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
-    embed = open_text_encoder(config.text) if config.data.inputs.text else None
+    if embed is None and config.data.inputs.text:
+        embed = open_text_encoder(config.text)
     key = _key(config, splits, embed)
     built = folder / ENCODED
     if not (built / _SAVED).is_file() or json.loads((built / _SAVED).read_text())["key"] != key:
@@ -88,7 +89,7 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path) -> Prepared:
     return Prepared.load(built)
 
 
-def _build(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None, key: str, folder: Path) -> None:
+def _build(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, key: str, folder: Path) -> None:
     target = splits.target.with_classes(splits.units("train"))
     splits = replace(splits, target=target)
     # What names a history says nothing of another one.
@@ -152,7 +153,7 @@ def wanted(config: TrainConfig) -> tuple[str, ...]:
     return FITTED + TEST if config.measure else FITTED
 
 
-def _embed_all(splits: LabelledSplits, names: tuple[str, ...], embed: CachedEncoder) -> None:
+def _embed_all(splits: LabelledSplits, names: tuple[str, ...], embed: Encoder) -> None:
     """Encodes every distinct text once, under one progress bar, before the arrays are written."""
     texts = dict.fromkeys(
         event.text for split in names for history in splits.visible(split) for event in history.events if event.text
@@ -161,7 +162,7 @@ def _embed_all(splits: LabelledSplits, names: tuple[str, ...], embed: CachedEnco
         embed.encode(chunk, progress=sys.stderr.isatty())
 
 
-def _key(config: TrainConfig, splits: LabelledSplits, embed: CachedEncoder | None) -> str:
+def _key(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None) -> str:
     """SHA-256 of everything that decides the encoded splits: contents, never the names of files that hold them."""
     assignment = splits.assignment
     deciding = {

@@ -70,7 +70,7 @@ def export_text_encoder(cfg: TextConfig, folder: str | Path | None = None) -> Pa
 
 
 def _export(cfg: TextConfig, source: TextSource, folder: Path) -> None:
-    pad_id = _write_tokenizer(source.folder, cfg.max_tokens, folder / TOKENIZER_FILE)
+    pad_id = write_tokenizer(source.folder, cfg.max_tokens, folder / TOKENIZER_FILE)
     graph = write_text_graph(
         source.folder, folder / GRAPH_FILE, precision=cfg.precision, max_tokens=cfg.max_tokens, pad_id=pad_id
     )
@@ -87,7 +87,7 @@ def _export(cfg: TextConfig, source: TextSource, folder: Path) -> None:
     (folder / FACTS_FILE).write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
 
 
-def _write_tokenizer(source: Path, max_tokens: int, path: Path) -> int:
+def write_tokenizer(source: Path, max_tokens: int, path: Path) -> int:
     """Write tokenizer.json, with the length limit and the padding in it, and return the id to pad with."""
     from transformers import AutoConfig, AutoTokenizer  # here, because a kept export needs no seconds of import
 

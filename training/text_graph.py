@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -46,19 +47,8 @@ def write_text_graph(model_folder: Path, path: Path, *, precision: str, max_toke
     Raises ValueError when the weights cannot be loaded, and when the network is too large for one file, cannot read
     `max_tokens` tokens, or differs from torch by more than `PARITY_LIMIT`.
     """
-    from transformers import AutoModel  # here, because a kept export needs no seconds of import
-
-    try:
-        with _quiet():
-            network = AutoModel.from_pretrained(
-                model_folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=True
-            )
-    except Exception as error:  # damaged weights, an unknown architecture, other shapes: each raises its own class
-        raise ValueError(
-            f"text.model: found weights in {model_folder} that cannot be loaded ({type(error).__name__}: {error}), "
-            "expected the config.json and whole *.safetensors of one encoder; fetch or save them again"
-        ) from error
-    encoder = _PooledEncoder(network).eval()
+    network = load_text_network(model_folder)
+    encoder = PooledEncoder(network).eval()
     half = precision == "fp16"
     size = sum(p.numel() for p in encoder.parameters()) * (2 if half else 4)
     if size >= _PROTOBUF_LIMIT:
@@ -88,7 +78,23 @@ def write_text_graph(model_folder: Path, path: Path, *, precision: str, max_toke
     return TextGraph(expected[0].shape[1], parity)
 
 
-class _PooledEncoder(nn.Module):
+def load_text_network(model_folder: Path) -> Any:
+    """The transformers network in `model_folder`, in fp32; ValueError when its weights cannot be loaded."""
+    from transformers import AutoModel  # here, because a kept export needs no seconds of import
+
+    try:
+        with _quiet():
+            return AutoModel.from_pretrained(
+                model_folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=True
+            )
+    except Exception as error:  # damaged weights, an unknown architecture, other shapes: each raises its own class
+        raise ValueError(
+            f"text.model: found weights in {model_folder} that cannot be loaded ({type(error).__name__}: {error}), "
+            "expected the config.json and whole *.safetensors of one encoder; fetch or save them again"
+        ) from error
+
+
+class PooledEncoder(nn.Module):
     """Token ids and mask [B, T] to vectors [B, D] of length one: the mean of the last hidden state over real tokens."""
 
     def __init__(self, network: nn.Module) -> None:
