@@ -71,7 +71,7 @@ class FinetuneTextConfig:
     def __post_init__(self) -> None:
         if self.text.source not in ("minilm", "huggingface"):
             raise ValueError(
-                f"text.source: found {self.text.source!r}, expected an encoder to fine-tune; use text=minilm or huggingface"
+                f"text.source: found {self.text.source!r}, expected minilm or huggingface, encoders to start from"
             )
         if self.layers < 1:
             raise ValueError(f"layers: found {self.layers}, expected at least 1; use 2")
@@ -82,7 +82,19 @@ class FinetuneTextConfig:
 
     def as_training(self) -> TrainConfig:
         """The run whose data and labels these are; it measures nothing, so it never reads the test split."""
-        shared = ("data", "target", "protocol", "text", "sequence", "model", "optim", "trainer", "logger", "seed", "run")
+        shared = (
+            "data",
+            "target",
+            "protocol",
+            "text",
+            "sequence",
+            "model",
+            "optim",
+            "trainer",
+            "logger",
+            "seed",
+            "run",
+        )
         own = {name: getattr(self, name) for name in shared}
         return TrainConfig(**own, resume=self.resume, measure=False, baselines=[])
 
@@ -165,8 +177,8 @@ def prepare_texts(config: TrainConfig, source: TextSource, folder: Path) -> tupl
     prepared = prepare(config, load_target(config), folder, numbers)
     if not prepared.featurizer.text_width or not numbers.texts:
         raise ValueError(
-            "data: found no texts that the model reads, expected some to fine-tune an encoder on; check data.inputs.text "
-            "and the column of the texts"
+            "data: found no texts that the model reads, expected some to fine-tune an encoder on; check "
+            "data.inputs.text and the column of the texts"
         )
     saved.write_text(json.dumps(numbers.texts))
     return prepared, numbers.texts
@@ -194,7 +206,9 @@ def save_encoder(text: TunedEncoder, source: TextSource, folder: Path, facts: di
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     text.save(work)
-    shutil.copyfile(source.folder / "config.json", work / "config.json")  # the same network, and no path of this machine
+    shutil.copyfile(
+        source.folder / "config.json", work / "config.json"
+    )  # the same network, and no path of this machine
     for pattern in _TOKENIZER_FILES:
         for path in source.folder.glob(pattern):
             shutil.copyfile(path, work / path.name)
@@ -210,7 +224,9 @@ def main(config: DictConfig) -> dict[str, Any]:
     if parsed.resume:
         saved = Path(parsed.run) / SAVED
         if not saved.is_file():
-            raise ValueError(f"resume: found no {saved}, expected the folder of a run; correct run=, or leave out resume")
+            raise ValueError(
+                f"resume: found no {saved}, expected the folder of a run; correct run=, or leave out resume"
+            )
         kept: FinetuneTextConfig = typed(OmegaConf.load(saved), FinetuneTextConfig)  # type: ignore[arg-type]
         parsed = replace(kept, run=parsed.run, resume=True)
     return finetune_text(parsed)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class LoraLinear(nn.Module):
-    """`linear(x) + up @ down @ x`, of which only `down` [R, in] and `up` [out, R] learn; at the start it is `linear`."""
+    """`linear(x) + up @ down @ x`, of which `down` [R, in] and `up` [out, R] learn; at the start it is `linear`."""
 
     def __init__(self, linear: nn.Linear, rank: int) -> None:
         super().__init__()

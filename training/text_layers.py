@@ -63,7 +63,9 @@ class TunedEncoder(nn.Module):
     Only those layers are registered, so a checkpoint holds nothing that never changes.
     """
 
-    def __init__(self, source: Path, text: TextConfig, texts: Sequence[str], layers: int, rank: int, work: Path) -> None:
+    def __init__(
+        self, source: Path, text: TextConfig, texts: Sequence[str], layers: int, rank: int, work: Path
+    ) -> None:
         super().__init__()
         network = load_text_network(source).requires_grad_(False).eval()
         blocks = transformer_layers(network)
@@ -82,28 +84,35 @@ class TunedEncoder(nn.Module):
         self.tokens = _Tokens(work / "tokenizer.json", pad_id, texts)
         # A tuple hides the whole network from the registration of submodules; the layers above are the same objects.
         self._whole = (PooledEncoder(network).eval(),)
+        self.upper.train()  # Lightning leaves every module in the mode it finds it in
         self._lower = _Lower(blocks, len(blocks) - layers)
         self._kept: NDArray[np.float16] | None = None
+
+    @property
+    def _encoder(self) -> PooledEncoder:
+        return self._whole[0]
 
     @torch.no_grad()
     def keep_lower(self, path: Path, device: torch.device) -> None:
         """Computes what the lower layers say of every text, once, into a file of fp16 [tokens, E]."""
-        self._whole[0].to(device)
+        self._encoder.to(device)
         if not self._lower.count:
             return
-        self.eval()
         kept = np.memmap(path, np.float16, "w+", shape=(max(int(self.tokens.stops[-1]), 1), self.width))
-        with tqdm(total=len(self.tokens.lengths), desc="lower layers", unit=" texts", disable=not sys.stderr.isatty()) as bar:
+        with tqdm(
+            total=len(self.tokens.lengths), desc="lower layers", unit=" texts", disable=not sys.stderr.isatty()
+        ) as bar:
             for numbers in self._batches(np.arange(1, len(self.tokens.lengths) + 1)):
                 ids, mask = (array.to(device) for array in self.tokens.padded(numbers))
-                self._whole[0](ids, mask)
+                self._encoder(ids, mask)
                 hidden = self._lower.seen.cpu().numpy()
                 for row, number in zip(hidden, numbers, strict=True):
                     kept[self.tokens.rows(number)] = row[: self.tokens.lengths[number - 1]]
                 bar.update(len(numbers))
         if not np.isfinite(kept).all():
             raise ValueError(
-                "layers: found an encoder whose inner values are beyond fp16, expected smaller ones; let all layers learn"
+                "layers: found an encoder whose inner values are beyond fp16, expected smaller ones; let all layers "
+                "learn"
             )
         self._kept = kept
 
@@ -129,14 +138,15 @@ class TunedEncoder(nn.Module):
             for row, number in zip(hidden_VTE, numbers, strict=True):
                 row[: self.tokens.lengths[number - 1]] = self._kept[self.tokens.rows(number)]
             self._lower.given = torch.from_numpy(hidden_VTE).to(device)
-        vectors: Tensor = self._whole[0](ids, mask)
+        vectors: Tensor = self._encoder(ids, mask)
         return vectors
 
     def save(self, folder: Path) -> None:
         """Writes the whole network as `save_pretrained` does, adapters merged; it trains no further."""
         merge_lora(self.upper)
         self._lower.remove()
-        self._whole[0].network.to("cpu").save_pretrained(folder)
+        network: Any = self._encoder.network.cpu()
+        network.save_pretrained(folder)
 
 
 class _Tokens:

@@ -19,6 +19,7 @@ MODULES = {
     "train": "training.train",
     "evaluate": "training.evaluate",
     "export": "training.export",
+    "finetune_text": "training.finetune_text",
     "lint": "training.lint",
     "simulate": "training.simulate",
     "demo": "training.demo",

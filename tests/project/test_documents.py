@@ -24,6 +24,7 @@ ROOTS = {
     "training.train": "train",
     "training.evaluate": "evaluate",
     "training.export": "export",
+    "training.finetune_text": "finetune_text",
     "training.lint": "lint",
     "training.simulate": "simulate",
     "training.demo": "demo",
