@@ -58,7 +58,7 @@ class FinetuneTextConfig:
     text: TextConfig = field(default_factory=TextConfig)  # the encoder to start from: minilm or huggingface
     layers: int = 2  # transformer layers that learn, the last ones; fewer are faster and forget less
     lora_rank: int = 0  # rank of the change that each linear map of those layers learns; 0 learns all their weights
-    learning_rate: float = 3e-5  # peak rate of the encoder; with lora_rank about 1e-3
+    learning_rate: float = 1e-4  # peak rate of the encoder; adapters usually take more
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
     model: ModelConfig = field(default_factory=ModelConfig)  # the sequence model that learns along and is thrown away
     optim: OptimConfig = field(default_factory=OptimConfig)  # of that model; its schedule and decay hold for both
@@ -227,6 +227,8 @@ def main(config: DictConfig) -> dict[str, Any]:
             raise ValueError(
                 f"resume: found no {saved}, expected the folder of a run; correct run=, or leave out resume"
             )
+        if (Path(parsed.run) / "metrics.json").is_file():
+            raise ValueError(f"resume: found a finished run in {parsed.run}, expected an unfinished one; correct run=")
         kept: FinetuneTextConfig = typed(OmegaConf.load(saved), FinetuneTextConfig)  # type: ignore[arg-type]
         parsed = replace(kept, run=parsed.run, resume=True)
     return finetune_text(parsed)

@@ -83,7 +83,7 @@ def load_text_network(model_folder: Path) -> Any:
     from transformers import AutoModel  # here, because a kept export needs no seconds of import
 
     try:
-        with _quiet():
+        with quiet():
             return AutoModel.from_pretrained(
                 model_folder, attn_implementation="eager", dtype=torch.float32, use_safetensors=True
             )
@@ -122,7 +122,7 @@ def _parity_batches(vocabulary: int, pad_id: int, max_tokens: int) -> list[tuple
 
 def _write(encoder: nn.Module, example: tuple[Tensor, Tensor], max_tokens: int, path: Path) -> None:
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens", max=max_tokens)
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             encoder,
             example,
@@ -148,7 +148,7 @@ def _parity_error(path: Path, batches: list[tuple[Tensor, Tensor]], expected: li
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence progress bars and notes on libraries' own affairs; real failures are exceptions and pass."""
     from transformers.utils import logging as transformers_logging
 

@@ -27,7 +27,7 @@ from forewarn.sequence import TokenBudgetBatches
 from forewarn.text import TextConfig, normalise_text
 from training.lora import add_lora, merge_lora
 from training.text_export import write_tokenizer
-from training.text_graph import PooledEncoder, load_text_network
+from training.text_graph import PooledEncoder, load_text_network, quiet
 
 EXACT = 2**24  # whole numbers up to here are exact in float32
 
@@ -86,7 +86,6 @@ class TunedEncoder(nn.Module):
         self._whole = (PooledEncoder(network).eval(),)
         self.upper.train()  # Lightning leaves every module in the mode it finds it in
         self._lower = _Lower(blocks, len(blocks) - layers)
-        self._kept: NDArray[np.float16] | None = None
 
     @property
     def _encoder(self) -> PooledEncoder:
@@ -114,7 +113,7 @@ class TunedEncoder(nn.Module):
                 "layers: found an encoder whose inner values are beyond fp16, expected smaller ones; let all layers "
                 "learn"
             )
-        self._kept = kept
+        self.tokens.kept = kept
 
     def forward(self, numbers_V: Tensor) -> Tensor:
         numbers, device = numbers_V.cpu().numpy(), numbers_V.device
@@ -133,10 +132,10 @@ class TunedEncoder(nn.Module):
 
     def _vectors(self, numbers: NDArray[np.int64], device: torch.device) -> Tensor:
         ids, mask = (array.to(device) for array in self.tokens.padded(numbers))
-        if self._kept is not None:
+        if (kept := self.tokens.kept) is not None:
             hidden_VTE = np.zeros((*ids.shape, self.width), np.float32)
             for row, number in zip(hidden_VTE, numbers, strict=True):
-                row[: self.tokens.lengths[number - 1]] = self._kept[self.tokens.rows(number)]
+                row[: self.tokens.lengths[number - 1]] = kept[self.tokens.rows(number)]
             self._lower.given = torch.from_numpy(hidden_VTE).to(device)
         vectors: Tensor = self._encoder(ids, mask)
         return vectors
@@ -146,7 +145,8 @@ class TunedEncoder(nn.Module):
         merge_lora(self.upper)
         self._lower.remove()
         network: Any = self._encoder.network.cpu()
-        network.save_pretrained(folder)
+        with quiet():
+            network.save_pretrained(folder)
 
 
 class _Tokens:
@@ -160,6 +160,10 @@ class _Tokens:
         self.stops = np.cumsum(self.lengths)
         self.ids = np.concatenate([np.array(own, np.int64) for own in ids])
         self.pad_id = pad_id
+        self.kept: NDArray[np.float16] | None = None  # what the lower layers say of every token [tokens, E]
+
+    def __deepcopy__(self, _: Any) -> _Tokens:
+        return self  # the copy of a model that averages its weights must not bring all texts into memory
 
     def rows(self, number: int) -> slice:
         stop = int(self.stops[number - 1])
