@@ -41,7 +41,7 @@ from training.hybrid_graph import check_trees, merge_trees
 from training.metrics import headline
 from training.model_card import model_card
 from training.onnx_export import check_parity, export_graph
-from training.prepare import Prepared
+from training.prepare import ENCODED, Prepared, data_folder
 from training.provenance import git_commit
 from training.weights import WeightsConfig
 
@@ -221,11 +221,13 @@ def main(config: DictConfig) -> dict[str, Any]:
     """Exports the best checkpoint of a run."""
     export: ExportConfig = typed(config, ExportConfig)
     run = Path(export.run)
-    network, prepared = load_network(run), Prepared.load(run / "data" / "encoded")
+    network, trained = load_network(run), saved_config(run)
+    prepared = Prepared.load(data_folder(trained) / ENCODED)
     destination = Path(export.bundle) if export.bundle else run / "bundle"
-    weights = saved_config(run).weights
     hybrid = Hybrid.load(run / HYBRID) if (run / HYBRID).is_file() else None
-    manifest = export_bundle(network, prepared, destination, export.precisions, export.provider, weights, hybrid)
+    manifest = export_bundle(
+        network, prepared, destination, export.precisions, export.provider, trained.weights, hybrid
+    )
     if metrics := run_metrics(run, manifest):
         manifest = record_metrics(destination, metrics)
     return {"bundle": destination, "model_hash": manifest.model_hash, "parity": manifest.parity}

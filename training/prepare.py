@@ -72,6 +72,11 @@ class Prepared:
         return self.folder / f"{name}.arrow"
 
 
+def data_folder(config: TrainConfig) -> Path:
+    """The folder of a run's histories and encoded splits."""
+    return Path(config.data_folder) if config.data_folder else Path(config.run) / "data"
+
+
 def prepare(config: TrainConfig, target: TargetSpec, folder: Path, embed: Encoder | None = None) -> Prepared:
     """Builds (or finds again) the encoded splits of a run below `folder`; `embed` replaces the configured encoder."""
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")

@@ -33,7 +33,7 @@ from training.lint import lint_run
 from training.measure import SplitRows, measure, measure_baseline, measure_task, score_split
 from training.metrics import headline
 from training.network_outputs import network_outputs
-from training.prepare import ENCODED, Prepared, prepare
+from training.prepare import ENCODED, Prepared, data_folder, prepare
 from training.recurrent_baseline import recurrent_metrics
 from training.report_page import report_page
 from training.target import load_target
@@ -49,7 +49,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     Processes of a distributed run beyond the first only fit, and return an empty result.
     """
     run = Path(config.run)
-    data = Path(config.data_folder) if config.data_folder else run / "data"
+    data = data_folder(config)
     first = os.environ.get("LOCAL_RANK", "0") == "0"
     if first:
         check_machine(config.trainer)

@@ -12,8 +12,11 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
+from forewarn.bundle import Bundle
 from forewarn.sequence import RaggedDataset
 from hydra_plugins.forewarn_study import StudyConfig
+from training.config import ExportConfig
+from training.export import main as export
 from training.search import ask, best_of, finished, open_study, search, search_space
 from training.study_page import study_page
 
@@ -50,6 +53,9 @@ def test_a_study_of_two_trials_goes_on_to_three_and_never_touches_the_test_split
     page = (folder / "study.md").read_text()
     assert before != page and "3 finished trials" in page
     assert "python -m training.train model=tiny" in page and "model.width=64" in page
+
+    best = OmegaConf.structured(ExportConfig(run=str(folder / str(second["best"]))))
+    assert Bundle.load(export(best)["bundle"]).manifest.parity["fp32"] <= 1e-4, "the best can be exported as it is"
 
 
 def test_a_sweep_is_searched_and_a_plain_value_is_not() -> None:
