@@ -56,9 +56,9 @@ class FinetuneTextConfig:
     target: str | None = None  # name in conf/targets or path of a target YAML; null takes the data set's default
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     text: TextConfig = field(default_factory=TextConfig)  # the encoder to start from: minilm or huggingface
-    layers: int = 2  # transformer layers that learn, the last ones; fewer are faster and forget less
+    layers: int = 2  # transformer layers that learn, the last ones; fewer are faster
     lora_rank: int = 0  # rank of the change that each linear map of those layers learns; 0 learns all their weights
-    learning_rate: float = 1e-4  # peak rate of the encoder; adapters usually take more
+    learning_rate: float = 1e-4  # peak rate of the encoder
     sequence: SequenceConfig = field(default_factory=SequenceConfig)
     model: ModelConfig = field(default_factory=ModelConfig)  # the sequence model that learns along and is thrown away
     optim: OptimConfig = field(default_factory=OptimConfig)  # of that model; its schedule and decay hold for both
