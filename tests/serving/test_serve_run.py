@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import pytest
 import yaml
 
 from serving.environment import SETTINGS
@@ -58,7 +59,14 @@ def test_replicas_listen_beside_the_proxies_but_not_on_their_port_and_ctrl_c_end
                 said = words.read_text()
             assert re.search(r'\{"method": "GET", "path": "/readyz", "status": 200, ', said)
             os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C does
-            process.wait(_STOP_S)
+            try:
+                process.wait(_STOP_S)
+            except subprocess.TimeoutExpired:  # seen once in some forty runs: what is still there tells why
+                left = subprocess.run(
+                    ["ps", "-eo", "pid,ppid,sid,stat,args"], capture_output=True, text=True, check=True
+                )
+                own = [line for line in left.stdout.splitlines() if f" {process.pid} " in line]
+                pytest.fail("\n".join(["did not end on Ctrl-C", words.read_text()[-5_000:], *own]))
         finally:
             process.kill()
             process.wait()
