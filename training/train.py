@@ -66,7 +66,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     fitted = fit(config, prepared, run)
     if not first:
         return {}
-    shown = {name: fact for name, fact in fitted.facts.items() if name != "curve"}
+    shown = {name: fact for name, fact in fitted.facts.items() if name not in ("curve", "members")}
     if not config.measure:
         (run / "metrics.json").write_text(
             json.dumps({"training": fitted.facts, "data": prepared.facts}, indent=2) + "\n"
