@@ -139,5 +139,9 @@ def _unknown(featurizer: Featurizer, history: History, encoded: EncodedHistory) 
         if strange := event.attributes.keys() - featurizer.known:
             fields.update(strange)
     counts = (encoded.categorical == UNKNOWN).sum(axis=0).tolist()
-    categories = {name: count for name, count in zip(featurizer.vocabularies, counts, strict=True) if count}
+    categories = {
+        name: count
+        for name, count in zip(featurizer.vocabularies, counts, strict=True)
+        if count and name not in featurizer.crosses  # a new combination of known values is nothing strange
+    }
     return Unknown(dict(fields), categories)

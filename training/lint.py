@@ -116,7 +116,7 @@ def lint_splits(
 def chosen_inputs(splits: LabelledSplits, data: DataConfig, histories: int) -> Inputs:
     """The fields that training would choose, from as many training histories."""
     seen = progress(islice(splits.visible("train"), histories), "input fields")
-    statistics = FieldStatistics.collect(seen)
+    statistics = FieldStatistics.collect(seen, {})
     exclude = splits.target.hidden_inputs() | set(data.inputs.exclude)
     categorical, numeric = choose_fields(statistics, data.inputs.categorical, data.inputs.numeric, exclude)
     return Inputs(categorical, numeric, data.inputs.text and statistics.has_text)
@@ -124,7 +124,8 @@ def chosen_inputs(splits: LabelledSplits, data: DataConfig, histories: int) -> I
 
 def inputs_of(featurizer: Featurizer) -> Inputs:
     """The fields that a fitted featurizer reads."""
-    return Inputs(list(featurizer.vocabularies), list(featurizer.attributes), featurizer.text_width > 0)
+    fields = [name for name in featurizer.vocabularies if name not in featurizer.crosses]
+    return Inputs(fields, list(featurizer.attributes), featurizer.text_width > 0)
 
 
 def page(findings: list[Finding], report: dict[str, Any]) -> str:

@@ -298,3 +298,37 @@ def test_text_in_a_numeric_field_is_missing_unless_it_is_a_number() -> None:
     (encoded,) = featurizer.encode([make_history("h", mixed)])
     column = encoded.numeric[:, featurizer.attributes.index("amount")]
     assert column[0] == column[2] and np.isnan(column[1])
+
+
+def test_a_cross_reads_a_combination_that_its_parts_do_not_say() -> None:
+    seen = [("one", "ann"), ("one", "bob"), ("two", "ann"), ("two", None), (None, None)]
+    events = [
+        event(i, START, attributes={name: value for name, value in zip(("group", "agent"), pair, strict=True) if value})
+        for i, pair in enumerate(seen)
+    ]
+    inputs = InputsConfig(categorical=["group", "agent"], crosses=[["group", "agent"]])
+    history = make_history("h", events)
+    featurizer = Featurizer.fit([history], inputs, SequenceConfig(min_count=1), exclude=set(), text_width=0)
+    assert list(featurizer.vocabularies) == ["type", "group", "agent", "group*agent"]
+    token = featurizer.encode([history])[0].categorical[:, 3]
+    assert len(set(token.tolist())) == 5 and token[4] == MISSING
+    again = Featurizer.from_dict(featurizer.to_dict()).encode([history])[0]
+    np.testing.assert_array_equal(again.categorical[:, 3], token)
+    strange = make_history("h", [event(9, START, attributes={"group": "one", "agent": "cyd"})])
+    assert featurizer.encode([strange])[0].categorical[0, 3] == UNKNOWN
+    assert "group*agent" not in featurizer.known, "no attribute of an event"
+
+
+@pytest.mark.parametrize(
+    ("crosses", "message"),
+    [
+        ([["queue"]], r"found \['queue'\], expected two or more different fields"),
+        ([["queue", "queue"]], "two or more different"),
+        ([["queue", "amount"]], "found 'amount', expected categorical inputs"),
+        ([["queue", "type"], ["queue", "type"]], r"found 'queue\*type' twice"),
+    ],
+)
+def test_a_cross_combines_categorical_inputs_once(crosses: list[list[str]], message: str) -> None:
+    history = make_history("h", [event(i, START, attributes={"queue": "ab"[i % 2], "amount": 1.0}) for i in range(4)])
+    with pytest.raises(ValueError, match=f"data.inputs.crosses: .*{message}"):
+        Featurizer.fit([history], InputsConfig(crosses=crosses), SequenceConfig(), exclude=set(), text_width=0)

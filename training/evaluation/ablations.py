@@ -67,7 +67,9 @@ class Ablations:
         counted = [i for i, name in enumerate(numeric) if name.startswith("count.")]
         yield self._hidden("field", "running counts", numeric=counted)
         for i, name in enumerate(fields):
-            yield self._hidden("field", name, categorical=[i])
+            if name not in self.featurizer.crosses:
+                combined = [fields.index(cross) for cross, parts in self.featurizer.crosses.items() if name in parts]
+                yield self._hidden("field", name, categorical=[i, *combined])
         for i, name in enumerate(numeric):
             if name in self.featurizer.attributes:
                 yield self._hidden("field", name, numeric=[i])

@@ -24,6 +24,7 @@ class InputsConfig:
 
     categorical: Any = "auto"  # list of field names, or "auto": every text attribute and type, channel, actor
     numeric: Any = "auto"  # list of attribute names, or "auto": every numeric attribute
+    crosses: list[list[str]] = field(default_factory=list)  # fields that also read as one, as [[group, assignee]]
     text: bool = True  # whether the text of an event is an input
     exclude: list[str] = field(default_factory=list)  # fields, derived ones too, that are never inputs
     issue: str | None = None  # field that says what an event is about, to know when that last came up in another case

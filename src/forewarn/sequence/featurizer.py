@@ -5,7 +5,7 @@ Everything at event i is computed from events 0..i alone, so a stream, a batch a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from typing import Any
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.events import CATEGORICAL_FIELDS, Event, History
+from forewarn.events import Event, History
 from forewarn.events.config import InputsConfig
 from forewarn.sequence.config import SequenceConfig
+from forewarn.sequence.crosses import Value, check_crosses, cross_name, cross_values, field_values
 from forewarn.sequence.derived import CASE_FIELDS, DERIVED_FIELDS, derived_fields, event_times, rotary_positions
 from forewarn.sequence.encoded import EncodedHistory
 from forewarn.sequence.quantiles import QuantileMap
@@ -29,8 +30,9 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]  # distinct texts [U] -> 
 class Featurizer:
     """Turns histories into `EncodedHistory` arrays with fitted vocabularies and quantile maps.
 
-    Fields, in column order: `vocabularies` (C categorical), `quantiles` (F numeric: attributes, then derived). Texts
-    become vectors of `text_width` by a pre-trained encoder, or ids of `words` for one that the network learns.
+    Fields, in column order: `vocabularies` (C categorical, those of `crosses` last), `quantiles` (F numeric:
+    attributes, then derived). Texts become vectors of `text_width` by a pre-trained encoder, or ids of `words` for one
+    that the network learns.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Featurizer:
         text_width: int,
         issue: str | None = None,
         words: WordVocabulary | None = None,
+        crosses: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.config, self.vocabularies, self.quantiles, self.issue = config, vocabularies, quantiles, issue
         self.known, self.text_width, self.words = frozenset(known), text_width, words
+        self.crosses = dict(crosses or {})  # name -> the fields that it combines
         self.attributes = [name for name in quantiles if name not in DERIVED_FIELDS]
         self._derived = [i for i, name in enumerate(DERIVED_FIELDS) if name in quantiles]
         self._maps = list(quantiles.values())
@@ -75,15 +79,17 @@ class Featurizer:
                         words.add(event.text or "")
                 yield history
 
-        statistics = FieldStatistics.collect(observe(islice(histories, config.fit_histories)))
+        crosses = {cross_name(fields): list(fields) for fields in inputs.crosses}
+        statistics = FieldStatistics.collect(observe(islice(histories, config.fit_histories)), crosses)
         if not sample:
             raise ValueError("training split: found no history, expected at least one; check the split and the filters")
         exclude = exclude | set(inputs.exclude)
         categorical, numeric = choose_fields(statistics, inputs.categorical, inputs.numeric, exclude)
         check_issue(statistics, inputs.issue, exclude)
+        check_crosses(inputs.crosses, categorical)
         vocabularies = {
             name: Vocabulary.fit(statistics.categories(name), config.min_count, config.max_vocabulary)
-            for name in categorical
+            for name in (*categorical, *crosses)
         }
         quantiles = {name: QuantileMap.fit(statistics.values(name), config.knots) for name in numeric}
         derived = dict(zip(DERIVED_FIELDS, np.concatenate(sample).T, strict=True))
@@ -94,7 +100,7 @@ class Featurizer:
                 quantiles[name] = QuantileMap.fit(column, config.knots)
         width = text_width if inputs.text and statistics.has_text else 0
         vocabulary = words.vocabulary() if words is not None and words.texts else None
-        return cls(config, vocabularies, quantiles, statistics.attributes, width, inputs.issue, vocabulary)
+        return cls(config, vocabularies, quantiles, statistics.attributes, width, inputs.issue, vocabulary, crosses)
 
     @property
     def cardinalities(self) -> tuple[int, ...]:
@@ -137,16 +143,11 @@ class Featurizer:
         ]
 
     def _categorical(self, events: Sequence[Event]) -> NDArray[np.int32]:
-        attributes = [event.attributes for event in events]
-        columns = [
-            vocabulary.encode(
-                [getattr(event, name) for event in events]
-                if name in CATEGORICAL_FIELDS
-                else [own.get(name) for own in attributes]
-            )
-            for name, vocabulary in self.vocabularies.items()
-        ]
-        return np.column_stack(columns)
+        values: dict[str, Sequence[Value]] = {}
+        for name in self.vocabularies:  # crosses come last
+            parts = self.crosses.get(name)
+            values[name] = cross_values([values[part] for part in parts]) if parts else field_values(events, name)
+        return np.column_stack([self.vocabularies[name].encode(column) for name, column in values.items()])
 
     def _numeric(self, events: Sequence[Event]) -> NDArray[np.float64]:
         attributes = [event.attributes for event in events]
@@ -183,6 +184,7 @@ class Featurizer:
             "config": asdict(self.config),
             "categorical": {name: vocabulary.values for name, vocabulary in self.vocabularies.items()},
             "numeric": {name: quantile_map.knots.tolist() for name, quantile_map in self.quantiles.items()},
+            "crosses": self.crosses,
             "known_attributes": sorted(self.known),
             "text_width": self.text_width,
             "issue": self.issue,
@@ -200,6 +202,7 @@ class Featurizer:
             fitted["text_width"],
             fitted.get("issue"),  # absent from bundles that knew no issue
             WordVocabulary(**fitted["words"]) if fitted.get("words") else None,
+            fitted.get("crosses"),  # absent from bundles that knew none
         )
 
 

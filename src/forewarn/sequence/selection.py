@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forewarn.events import CATEGORICAL_FIELDS, CORE_FIELDS, History, as_text
+from forewarn.sequence.crosses import cross_values, field_values
 
 # An automatically chosen category must repeat: a field with a new value on most events is an id, not a category.
 _LARGEST_DISTINCT_SHARE = 0.5
@@ -22,12 +23,15 @@ class FieldStatistics:
 
     counts: dict[str, Counter[str]] = field(default_factory=dict)
     numbers: dict[str, list[float]] = field(default_factory=dict)
+    crosses: dict[str, Counter[str]] = field(default_factory=dict)
     has_text: bool = False
 
     @classmethod
-    def collect(cls, histories: Iterable[History]) -> FieldStatistics:
-        """Reads every event of `histories` once."""
-        statistics = cls({name: Counter() for name in CATEGORICAL_FIELDS})
+    def collect(cls, histories: Iterable[History], crosses: Mapping[str, Sequence[str]]) -> FieldStatistics:
+        """Reads every event of `histories` once; `crosses` names the fields that are counted combined too."""
+        statistics = cls(
+            {name: Counter() for name in CATEGORICAL_FIELDS}, crosses={name: Counter() for name in crosses}
+        )
         counts, numbers = statistics.counts, statistics.numbers
         for history in histories:
             for event in history.events:
@@ -41,10 +45,15 @@ class FieldStatistics:
                         numbers.setdefault(name, []).append(value)
                     else:
                         counts.setdefault(name, Counter())[value] += 1
+            for name, fields in crosses.items():
+                columns = [field_values(history.events, part) for part in fields]
+                statistics.crosses[name].update(value for value in cross_values(columns) if value is not None)
         return statistics
 
     def categories(self, name: str) -> Counter[str]:
         """Counts per category, numbers counted as categories too."""
+        if name in self.crosses:
+            return self.crosses[name]
         counts = Counter(self.counts.get(name, Counter()))
         counts.update(map(as_text, self.numbers.get(name, ())))
         return counts
