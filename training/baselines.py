@@ -26,9 +26,10 @@ from sklearn.preprocessing import OneHotEncoder
 
 from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Aggregates, Float32s, Rows
-from training.boosting import Boosted, Table, boost, has_choice, outputs, search
+from training.boosting import Boosted, boost, has_choice, outputs, search
 from training.config import BoostingConfig
 from training.rules import Scores, constant, lookup, threshold
+from training.table import Table, tables
 
 FLAT = ("prior", "rule", "logistic", "lightgbm")
 NAMES = (*FLAT, "gru")  # of the whole table
@@ -80,12 +81,6 @@ def fit_baselines(
         facts = boosted_facts(found, models) if name == "lightgbm" else {}
         fitted[name] = Baseline(task, aggregates, models, facts)
     return fitted
-
-
-def tables(task: Task, rows: Rows, features_ND: Float32s) -> list[Table]:
-    """The labelled rows of a task with their features: one table per horizon of a hazard task, else one."""
-    weight_N = rows.weight()
-    return [Table(features_ND[known], label, weight_N[known]) for known, label in rows.targets(task)]
 
 
 def boosted_facts(parameters: dict[str, Any], models: Sequence[Scores]) -> dict[str, Any]:

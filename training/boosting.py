@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
 from forewarn.targets import ClassificationTask, HazardTask, RegressionTask, Task
+from training.aggregates import Float32s
 from training.config import BoostingConfig
+from training.table import Table
+from training.target_encoding import TargetEncoding
 
-Float32s = NDArray[np.float32]
 # features [N, D] -> P(1) [N], probabilities [N, C], or values [N]
 Scores = Callable[[Float32s], NDArray[np.float64]]
 _LEAST_ROWS_PER_THREAD = 10_000  # with fewer rows, threads wait for each other longer than they work
@@ -56,26 +58,22 @@ CANDIDATES = [
 ]
 
 
-class Table(NamedTuple):
-    """Labelled rows: features float32 [N, D], labels [N], and how much each row counts in fitting [N]."""
-
-    features: Float32s
-    label: NDArray[np.generic]
-    weight: NDArray[np.float64]
-
-
 @dataclass(frozen=True)
 class Boosted:
     """Boosters of several seeds for one label, averaged: features [N, D] -> P(1) [N], probabilities [N, P], value [N].
 
-    P counts the classes met in training, `present` of the task's `size`; the probabilities returned cover all.
+    P counts the classes met in training, `present` of the task's `size`; the probabilities returned cover all. With an
+    `encoding` the boosters also read what it makes of the features.
     """
 
     boosters: list[lgb.Booster]
     present: list[int] | None = None
     size: int = 0
+    encoding: TargetEncoding | None = None
 
     def __call__(self, features_ND: Float32s) -> NDArray[np.float64]:
+        if self.encoding is not None:
+            features_ND = self.encoding.extend(features_ND)
         found = [np.asarray(booster.predict(features_ND), np.float64) for booster in self.boosters]
         mean = np.mean(found, axis=0)
         if self.present is None:
@@ -92,12 +90,15 @@ class Boosted:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values that `from_dict` reads."""
         texts = [booster.model_to_string() for booster in self.boosters]
-        return {"boosters": texts, "present": self.present, "size": self.size}
+        encoding = self.encoding.to_dict() if self.encoding is not None else None
+        return {"boosters": texts, "present": self.present, "size": self.size, "encoding": encoding}
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> Boosted:
         """The models that `to_dict` described."""
-        return cls([lgb.Booster(model_str=text) for text in saved["boosters"]], saved["present"], saved["size"])
+        boosters = [lgb.Booster(model_str=text) for text in saved["boosters"]]
+        encoding = TargetEncoding.from_dict(found) if (found := saved.get("encoding")) else None
+        return cls(boosters, saved["present"], saved["size"], encoding)
 
 
 def outputs(task: Task, models: Sequence[Scores], features_ND: Float32s) -> NDArray[np.float64]:
@@ -154,12 +155,13 @@ def recalibrated(model: Boosted, valid: Table, weight_N: NDArray[np.float64]) ->
     counted = weight_N > 0
     if len(np.unique(valid.label[counted])) < 2:
         return model
-    raw_N = np.mean([np.asarray(booster.predict(valid.features, raw_score=True)) for booster in model.boosters], axis=0)
+    features_ND = valid.features if model.encoding is None else model.encoding.extend(valid.features)
+    raw_N = np.mean([np.asarray(booster.predict(features_ND, raw_score=True)) for booster in model.boosters], axis=0)
     platt = LogisticRegression(C=1e6).fit(raw_N[counted, None], valid.label[counted], weight_N[counted])
     scale, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     if scale <= 0:  # the slice is too small to know better than the trees
         return model
-    return Boosted([_with_leaves(booster, scale, shift) for booster in model.boosters])
+    return replace(model, boosters=[_with_leaves(booster, scale, shift) for booster in model.boosters])
 
 
 def _with_leaves(booster: lgb.Booster, scale: float, shift: float) -> lgb.Booster:

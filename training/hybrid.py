@@ -9,8 +9,9 @@ Design choices
   turned spaces, so columns of one network's state mean nothing to trees grown on another's.
 - Outputs are rounded to sixteenths, so that the float noise between torch, ONNX Runtime and batch sizes does not carry
   a row over a threshold of a tree.
-- Tokens enter as numbers, in their order of frequency: the trees' exact say on a token costs an ONNX graph three
-  to twenty-four times as long, and the network has said it already (docs/decisions/0011).
+- Tokens enter as numbers, in their order of frequency, and where the validation loss is lower with it also as what
+  they have meant in training (target_encoding.py): the trees' exact say on a token costs an ONNX graph three to
+  twenty-four times as long (docs/decisions/0011).
 - Under `weights.censoring` the trees of a hazard are calibrated like the network, by the same weights.
 - Text reaches the trees through the network alone; its components would have to be kept in the bundle.
 - A task ships its hybrid when its validation loss is below the network's; the test split has no say.
@@ -32,7 +33,7 @@ from forewarn.model import Scores
 from forewarn.sequence import EncodedHistory, RaggedDataset, RaggedWriter
 from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Rows
-from training.baselines import boosted_facts, tables
+from training.baselines import boosted_facts
 from training.boosting import Boosted, boost, has_choice, outputs, recalibrated, search
 from training.calibration import calibrate
 from training.config import LoggerConfig, TrainConfig
@@ -40,6 +41,8 @@ from training.fit import fit
 from training.measure import SplitRows
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
+from training.table import Table, tables
+from training.target_encoding import TargetEncoding, extend_out_of_fold
 from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
@@ -91,36 +94,63 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
     weight_N = weights.calibration(learnt, RaggedDataset(prepared.split("valid")))
     train = SplitRows.load(prepared.split("train"), prepared.target, weights)
     valid = SplitRows.load(prepared.split("valid"), prepared.target, weights)
-    train_ND = hybrid_features(train.histories, out_of_fold(config, prepared, train.histories, folder))
+    fold_H = fold_numbers([history.history_id for history in train.histories], config.hybrid.folds, config.seed)
+    fold_N = np.repeat(fold_H, [history.length for history in train.histories])
+    train_ND = hybrid_features(train.histories, out_of_fold(config, prepared, train.histories, fold_H, folder))
     valid_ND = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
     said = network_outputs(scores, valid.histories)
     models: dict[str, list[Boosted]] = {}
     wins, facts = [], {}
     for task, network_NK in zip(prepared.target.tasks, said, strict=True):
-        earlier, later = tables(task, train.tasks[task.name], train_ND), tables(task, valid.tasks[task.name], valid_ND)
+        rows, earlier = valid.tasks[task.name], tables(task, train.tasks[task.name], train_ND)
         if not all(map(has_choice, earlier)):
             log.warning("task %s: training rows of one outcome only for some horizon, so it gets no hybrid", task.name)
             continue
-        found = search(task, earlier, later, [], config.boosting, config.seed)
-        own = [
-            boost(task, table, check, [], found, config.boosting, config.seed)
-            for table, check in zip(earlier, later, strict=True)
-        ]
-        rows = valid.tasks[task.name]
-        if isinstance(task, HazardTask) and config.weights.censoring:
-            own = [
-                recalibrated(model, check, weight_N[known])
-                for model, check, (known, _) in zip(own, later, rows.targets(task), strict=True)
-            ]
-        models[task.name] = own
+        loss, fact, models[task.name] = _best_trees(
+            config, task, earlier, [fold_N[known] for known, _ in train.tasks[task.name].targets(task)], rows, valid_ND,
+            weight_N, prepared.input_shapes.cardinalities,
+        )  # fmt: skip
         network = network_NK[:, 0] if isinstance(task, RegressionTask) else network_NK
-        losses = [validation_loss(task, found, rows, weight_N) for found in (outputs(task, own, valid_ND), network)]
-        if losses[0] < losses[1]:
+        loss_of_network = validation_loss(task, network, rows, weight_N)
+        if loss < loss_of_network:
             wins.append(task.name)
-        facts[task.name] = boosted_facts(found, own) | {
-            "valid_loss": losses[0], "valid_loss_of_network": losses[1], "ships": losses[0] < losses[1],
+        facts[task.name] = fact | {
+            "valid_loss": loss, "valid_loss_of_network": loss_of_network, "ships": loss < loss_of_network,
         }  # fmt: skip
     return FittedHybrid(Hybrid(models), wins, facts)
+
+
+def _best_trees(
+    config: TrainConfig, task: Task, train: list[Table], folds: list[NDArray[np.int64]], valid: Rows,
+    valid_ND: NDArray[np.float32], weight_N: NDArray[np.float64], cardinalities: Sequence[int],
+) -> tuple[float, dict[str, Any], list[Boosted]]:  # fmt: skip
+    """Trees without and with target encoding: validation loss, facts and models of the better ones."""
+    encodings = [TargetEncoding.fit(task, table, cardinalities) for table in train]
+    encoded = [
+        table._replace(features=extend_out_of_fold(task, table, cardinalities, fold))
+        for table, fold in zip(train, folds, strict=True)
+    ]
+    plain: list[TargetEncoding | None] = [None] * len(train)
+    tried = []
+    for encoding, tables_ in ((plain, train), (encodings, encoded)) if any(encodings) else ((plain, train),):
+        checks = [
+            table if own is None else table._replace(features=own.extend(table.features))
+            for table, own in zip(tables(task, valid, valid_ND), encoding, strict=True)
+        ]
+        found = search(task, tables_, checks, [], config.boosting, config.seed)
+        models = [
+            replace(boost(task, table, check, [], found, config.boosting, config.seed), encoding=own)
+            for table, check, own in zip(tables_, checks, encoding, strict=True)
+        ]
+        if isinstance(task, HazardTask) and config.weights.censoring:
+            known = [known for known, _ in valid.targets(task)]
+            models = [
+                recalibrated(model, table, weight_N[rows])
+                for model, table, rows in zip(models, tables(task, valid, valid_ND), known, strict=True)
+            ]
+        loss = validation_loss(task, outputs(task, models, valid_ND), valid, weight_N)
+        tried.append((loss, boosted_facts(found, models) | {"target_encoding": encoding is not plain}, models))
+    return min(tried, key=lambda own: own[0])
 
 
 def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -150,18 +180,24 @@ def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N:
 
 
 def out_of_fold(
-    config: TrainConfig, prepared: Prepared, histories: Sequence[EncodedHistory], folder: Path
+    config: TrainConfig,
+    prepared: Prepared,
+    histories: Sequence[EncodedHistory],
+    fold_H: NDArray[np.int64],
+    folder: Path,
 ) -> list[NDArray[np.float32]]:
-    """Calibrated outputs [N, K] per task for every training row, by a network that never saw the row's history."""
-    fold_N = fold_numbers([history.history_id for history in histories], config.hybrid.folds, config.seed)
+    """Calibrated outputs [N, K] per task for every training row, by a network that never saw the row's history.
+
+    `fold_H` is the fold of each dataset row, of `fold_numbers`.
+    """
     ends = np.cumsum([history.length for history in histories])
     joined: list[NDArray[np.float32]] = []
     for fold in range(config.hybrid.folds):
         log.info("hybrid: network %d of %d", fold + 1, config.hybrid.folds)
-        own = _without(prepared, fold_N == fold, folder / f"fold-{fold}")
+        own = _without(prepared, fold_H == fold, folder / f"fold-{fold}")
         fitted = fit(replace(config, logger=LoggerConfig("none")), own, own.folder)
         scores = Scores(fitted.model, calibrate(fitted.model, own, config.weights)).eval()
-        held_out = np.flatnonzero(fold_N == fold).tolist()
+        held_out = np.flatnonzero(fold_H == fold).tolist()
         found = network_outputs(scores.logits, [histories[i] for i in held_out])
         joined = joined or [np.zeros((int(ends[-1]), output.shape[1]), np.float32) for output in found]
         rows = np.concatenate([np.arange(ends[i] - histories[i].length, ends[i]) for i in held_out])

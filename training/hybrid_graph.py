@@ -23,6 +23,7 @@ from forewarn.targets import ClassificationTask, HazardTask, Task
 from training.boosting import Boosted
 from training.hybrid import STEP, Hybrid
 from training.onnx_export import OPSET, PARITY_LIMIT, Feed
+from training.target_encoding import TargetEncoding
 
 _NETWORK, _ML = "network/", "ai.onnx.ml"
 _ML_VERSION = 3  # of the tree operators
@@ -122,7 +123,8 @@ class _Trees:
         found: list[str] = []
         for number, model in enumerate(self.hybrid.models[task.name]):
             name = f"{task.name}.{number}"
-            trees = [self._booster(booster, flat, width, f"{name}.{i}") for i, booster in enumerate(model.boosters)]
+            rows, columns = self._encoded(model.encoding, flat, width, name)
+            trees = [self._booster(booster, rows, columns, f"{name}.{i}") for i, booster in enumerate(model.boosters)]
             mean = self._node("Mean", trees, f"{name}.mean")
             if isinstance(task, HazardTask):
                 mean = self._node("Gather", [mean, self._constant(f"{name}.onset", np.array([1]))], f"{name}.p", axis=1)
@@ -131,6 +133,20 @@ class _Trees:
                 mean = self._node("MatMul", [mean, self._constant(f"{name}.classes", _spread(model))], f"{name}.all")
             found.append(mean)
         return self._node("Concat", found, f"{task.name}.rows", axis=1)
+
+    def _encoded(self, encoding: TargetEncoding | None, flat: str, width: int, name: str) -> tuple[str, int]:
+        """The rows with the target encoding beside them, and how wide they are then."""
+        if encoding is None:
+            return flat, width
+        columns = self._constant(f"{name}.columns", np.array(encoding.columns))
+        tokens = self._node("Gather", [flat, columns], f"{name}.tokens", axis=1)
+        whole = self._node("Cast", [tokens], f"{name}.whole", to=TensorProto.INT64)
+        row = self._node("Add", [whole, self._constant(f"{name}.offsets", np.array(encoding.offsets))], f"{name}.row")
+        found = self._node("Gather", [self._constant(f"{name}.table", encoding.table), row], f"{name}.means", axis=0)
+        size = len(encoding.columns) * encoding.table.shape[1]
+        shape = self._constant(f"{name}.wide", np.array([-1, size]))
+        beside = self._node("Reshape", [found, shape], f"{name}.encoding")
+        return self._node("Concat", [flat, beside], f"{name}.encoded", axis=1), width + size
 
     def _booster(self, booster: Any, flat: str, width: int, name: str) -> str:
         """One booster's probabilities [N, 2 or P] or values [N, 1]: the tree node of its conversion, moved here."""

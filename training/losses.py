@@ -34,7 +34,7 @@ def task_loss(
     else:
         value = labels["value"]
         labelled_BT = ~torch.isnan(value)
-        # The absolute error aims at the median, which is what the reported error rewards and what a log leaves in place.
+        # An absolute error aims at the median, which the reported error rewards and a log leaves in place.
         loss_BT = F.l1_loss(raw_BTK[..., 0], torch.nan_to_num(value), reduction="none")
     weight_BT = labelled_BT.float()
     if weighting == "history":

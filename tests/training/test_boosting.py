@@ -10,8 +10,9 @@ import pytest
 
 from forewarn.targets import TargetSpec
 from training import boosting
-from training.boosting import CANDIDATES, Boosted, Table, boost, recalibrated, search
+from training.boosting import CANDIDATES, Boosted, boost, recalibrated, search
 from training.config import BoostingConfig
+from training.table import Table
 
 ONSET = {"name": "x", "kind": "hazard", "onset": {"when": {"field": "type", "equals": "x"}}, "horizons": ["ever"]}
 TASK = TargetSpec.parse({"name": "t", "tasks": [ONSET]}).task("x")

@@ -12,12 +12,16 @@ import pytest
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.model import Scores
-from training.config import TrainConfig, compose
+from training import target_encoding
+from training.boosting import CANDIDATES, boost
+from training.config import BoostingConfig, TrainConfig, compose
 from training.export import export_bundle
 from training.hybrid import Hybrid, fold_numbers, hybrid_features, out_of_fold, validation_loss
 from training.measure import SplitRows, score_split
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
+from training.table import tables
+from training.target_encoding import TargetEncoding
 from training.train import train
 
 TARGET = """
@@ -123,6 +127,32 @@ def test_a_bundle_exported_again_is_the_same_hybrid(config: TrainConfig, run: Pa
     assert exported.files["sequence.onnx"] == bundle.manifest.files["sequence.onnx"]
 
 
+def test_the_graph_encodes_tokens_as_python_does(
+    config: TrainConfig, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(target_encoding, "_FEW", 2)  # the simulator has no wide field
+    prepared = Prepared.load(run / "data" / "encoded")
+    scores = _scores(run, prepared, config)
+    valid, test = (SplitRows.load(prepared.split(name), prepared.target) for name in ("valid", "test"))
+    sizes, models = prepared.input_shapes.cardinalities, {}
+    for task in prepared.target.tasks:
+        features = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
+        models[task.name] = []
+        for table in tables(task, valid.tasks[task.name], features):
+            encoding = TargetEncoding.fit(task, table, sizes)
+            assert encoding is not None
+            wide = table._replace(features=encoding.extend(table.features))
+            fitted = boost(task, wide, wide, [], CANDIDATES[0], BoostingConfig(1, 1, 1), 0)
+            models[task.name].append(replace(fitted, encoding=encoding))
+    Hybrid(models).save(tmp_path / "hybrid.json")
+    hybrid = Hybrid.load(tmp_path / "hybrid.json")
+    export_bundle(scores.model, prepared, tmp_path / "bundle", ["fp32"], hybrid=hybrid)  # type: ignore[arg-type]
+    served = score_split(Scorer(Bundle.load(tmp_path / "bundle")), test.histories, prepared.target)
+    features = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
+    for task in prepared.target.tasks:
+        assert np.quantile(np.abs(served[task.name] - hybrid(task, features)), 0.99) <= 1e-4, task.name
+
+
 def test_a_task_without_trees_keeps_the_networks_scores(config: TrainConfig, run: Path, tmp_path: Path) -> None:
     prepared = Prepared.load(run / "data" / "encoded")
     scores = _scores(run, prepared, config)
@@ -147,7 +177,8 @@ def test_training_rows_are_scored_by_networks_that_never_saw_them(config: TrainC
     seen = [{name for name, _ in _rows(dataset)} for dataset in folds]
     assert seen[0] | seen[1] == everyone and not seen[0] & seen[1]
     histories = SplitRows.load(prepared.split("train"), prepared.target).histories
-    found = out_of_fold(replace(config, resume=True), prepared, histories, run / "hybrid")
+    fold_H = fold_numbers([history.history_id for history in histories], 2, config.seed)
+    found = out_of_fold(replace(config, resume=True), prepared, histories, fold_H, run / "hybrid")
     again = _scores(run / "hybrid" / "fold-1", replace(prepared, folder=run / "hybrid" / "fold-1"), config)
     held_out = [history.history_id not in seen[1] for history in histories]
     rows = np.repeat(held_out, [history.length for history in histories])
