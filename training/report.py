@@ -11,8 +11,8 @@ from typing import Any
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model -> task -> result of evaluate_task
 _ORDER = ("prior", "rule", "logistic", "lightgbm", "gru", "transformer", "hybrid")
 _UNDEFINED = "-"
-_SHOWN = {"lightgbm": "LightGBM", "gru": "GRU"}
-_METRICS = {
+SHOWN_MODELS = {"lightgbm": "LightGBM", "gru": "GRU"}
+METRICS = {
     "hazard": {
         "auroc": "AUROC",
         "auprc": "AUPRC",
@@ -37,7 +37,7 @@ def render_report(results: Results, published: Mapping[str, Mapping[str, Sequenc
     tasks = dict.fromkeys(task for model in models for task in results[model])
     parts = []
     for task in tasks:
-        own = {_SHOWN.get(model, model): results[model][task] for model in models if task in results[model]}
+        own = {SHOWN_MODELS.get(model, model): results[model][task] for model in models if task in results[model]}
         first = next(iter(own.values()))
         if first["kind"] != "hazard":
             parts.append(_section(task, first["kind"], own))
@@ -57,9 +57,9 @@ def _section(title: str, kind: str, results: Mapping[str, Mapping[str, Any]]) ->
     if first.get("unit"):
         facts.append(f"in {first['unit']}")
     digits = 2 if kind == "regression" else 3
-    columns = _METRICS[kind]
+    columns = METRICS[kind]
     rows = [[model, *(interval(result.get(name), digits) for name in columns)] for model, result in results.items()]
-    return f"### {title}\n\n{', '.join(facts)}\n\n" + _table(["model", *columns.values()], rows)
+    return f"### {title}\n\n{', '.join(facts)}\n\n" + table(["model", *columns.values()], rows)
 
 
 def _prefix_tables(results: Mapping[str, Mapping[str, Any]], published: Mapping[str, Sequence[float]]) -> list[str]:
@@ -84,11 +84,12 @@ def _prefix_tables(results: Mapping[str, Mapping[str, Any]], published: Mapping[
                 for name, values in published.items()
             ]
         header = ["model", *(f"k = {entry['k']}" for entry in first)]
-        tables.append(f"AUROC after k events, {cohort} cohort ({who})\n\n" + _table(header, rows))
+        tables.append(f"AUROC after k events, {cohort} cohort ({who})\n\n" + table(header, rows))
     return tables
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

@@ -34,8 +34,10 @@ from training.measure import SplitRows, measure, measure_baseline, measure_task,
 from training.metrics import headline
 from training.network_outputs import network_outputs
 from training.prepare import ENCODED, Prepared, data_folder, prepare
+from training.provenance import origin
 from training.recurrent_baseline import recurrent_metrics
 from training.report_page import report_page
+from training.results.record import ORIGIN, run_record, write_page
 from training.target import load_target
 from training.weights import RowWeights
 
@@ -59,6 +61,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         if config.page:
             make_folder(Path(config.page).parent, "page")
         (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+        if not config.resume:  # a resumed run is still what its first command made it
+            (run / ORIGIN).write_text(json.dumps(origin()) + "\n")
         prepared = prepare(config, load_target(config), data)
         leakage = lint_run(config, prepared, data)
     else:
@@ -91,11 +95,11 @@ def train(config: TrainConfig) -> dict[str, Any]:
     }
     whole = {"metrics": metrics, **facts, "data": prepared.facts, "lint": leakage}
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
-    report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)
+    record = run_record(run)
+    report = report_page(record)
     (run / "report.md").write_text(report)
     if config.page:
-        Path(config.page).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.page).write_text(report)
+        write_page(Path(config.page), report, record)
     figures = {task.name: headline(metrics[task.scorer][task.name]) for task in manifest.tasks}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
