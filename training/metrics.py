@@ -4,6 +4,8 @@ Design choices
 - A hazard task is measured per horizon on the cumulative risk, over the rows whose outcome within it is known.
 - Every metric carries a 95 % bootstrap interval clustered by history or customer, since a history's prefixes are
   anything but independent.
+- Recall at a workload of prefixes is told per prefix and per incident: a case, or a history where there are none,
+  with a positive prefix is found when one of these is among the riskiest.
 - Prevalence stands beside AUPRC, and the AUROC per prefix length k beside the pooled one: over all histories that
   reach k events (variable cohort), and over those that reach every k (fixed cohort).
 """
@@ -37,7 +39,8 @@ def evaluate_task(
     predictions: hazard cumulative risk [N, K]; classification probabilities [N, classes]; regression [N], transformed
     like the labels. labels: as from ``label_history``, rows concatenated. clusters [N]: history or customer of each
     row, what the bootstrap resamples. prefix [N]: number of events of the row, from 1. histories [N]: history or case
-    of each row, for the fixed cohort; ``clusters`` when not given. Rows without label are left out here.
+    of each row, for the fixed cohort and the recall of incidents; ``clusters`` when not given. Rows without label are
+    left out here.
     """
     if len(predictions) != len(clusters) or len(predictions) != len(prefix):
         raise ValueError(
@@ -84,7 +87,7 @@ def _hazard(
         measured = _counts(rows, clusters) | {"positives": int(within.sum())}
         if len(within):
             measured["prevalence"] = float(within.mean())
-            measured |= estimates(Ranking(risk, within), cluster, resamples, seed)
+            measured |= estimates(Ranking(risk, within, histories[rows]), cluster, resamples, seed)
             measured["by_prefix"] = _by_prefix(risk, within, cluster, prefix[rows], histories[rows], resamples, seed)
         result[name] = measured
     return {"horizons": result}

@@ -21,6 +21,8 @@ METRICS = {
         "log_loss": "log loss",
         "recall_5": "recall at 5 %",
         "recall_12": "recall at 12 %",
+        "incidents_5": "incidents at 5 %",
+        "incidents_12": "incidents at 12 %",
     },
     "classification": {"accuracy": "accuracy", "macro_f1": "macro-F1", "log_loss": "log loss"},
     "regression": {"mae": "MAE"},

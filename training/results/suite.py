@@ -62,7 +62,7 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
     """Whether the run of an entry is finished, after what was left of it to do."""
     page = Path(entry.page)
     path = record_path(page)
-    if path.is_file() and (run / "bundle").is_dir() and run_record(run)["created"] == load_record(path)["created"]:
+    if path.is_file() and (run / METRICS).is_file() and run_record(run)["created"] == load_record(path)["created"]:
         shutil.rmtree(run)  # its page is written, and a page is to be measured anew
     overrides = [*entry.train, *more]
     if entry.encoder:
