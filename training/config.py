@@ -133,6 +133,7 @@ class TrainConfig:
     hybrid: HybridConfig = field(default_factory=HybridConfig)
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
+    predictions: bool = False  # also write what every model says of the test rows, as <run>/predictions.npz
     page: str | None = None  # Markdown file to write the page of results to, its record beside it in records/
     lint: str = (
         "warn"  # leakage: "warn" logs findings, "refuse" also ends a run whose inputs reveal the label, or "off"

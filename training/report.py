@@ -5,7 +5,7 @@ Models stand in a fixed order, from the least to the most they know; published r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model -> task -> result of evaluate_task
@@ -35,7 +35,7 @@ def render_report(results: Results, published: Mapping[str, Mapping[str, Sequenc
     Values carry their 95 % bootstrap interval in brackets; a dash is an undefined value. The published AUROC
     are those of k = 1, 2, and so on events.
     """
-    models = sorted(results, key=lambda model: (_ORDER.index(model) if model in _ORDER else len(_ORDER), model))
+    models = in_order(results)
     tasks = dict.fromkeys(task for model in models for task in results[model])
     parts = []
     for task in tasks:
@@ -49,6 +49,11 @@ def render_report(results: Results, published: Mapping[str, Mapping[str, Sequenc
             parts.append(_section(f"{task}, {horizon}", "hazard", per_model))
             parts += _prefix_tables(per_model, (published or {}).get(task, {}))
     return "\n\n".join(parts) + "\n"
+
+
+def in_order(models: Iterable[str]) -> list[str]:
+    """Models as tables show them, from the least to the most they know."""
+    return sorted(models, key=lambda model: (_ORDER.index(model) if model in _ORDER else len(_ORDER), model))
 
 
 def _section(title: str, kind: str, results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -19,6 +19,7 @@ MODULES = {
     "train": "training.train",
     "evaluate": "training.evaluate",
     "export": "training.export",
+    "rolling": "training.rolling",
     "finetune_text": "training.finetune_text",
     "lint": "training.lint",
     "simulate": "training.simulate",
@@ -91,7 +92,7 @@ def test_every_target_is_a_valid_spec_of_its_own_name(name: str) -> None:
     assert TargetSpec.from_yaml(spec.to_yaml()).hash == spec.hash
 
 
-@pytest.mark.parametrize("root", ["train", "bench", "evaluate"])
+@pytest.mark.parametrize("root", ["train", "bench", "evaluate", "rolling"])
 def test_help_lists_the_groups_of_the_program_with_all_their_options_and_no_others(root: str) -> None:
     importlib.import_module(MODULES[root])
     with initialize_config_dir(str(CONF), version_base=None):
@@ -109,7 +110,7 @@ def test_a_program_leaves_no_log_file_where_it_is_started(root: str) -> None:
     assert "file" not in hydra.job_logging.root.handlers
 
 
-@pytest.mark.parametrize("root", ["train", "export", "evaluate", "serve"])
+@pytest.mark.parametrize("root", ["train", "export", "evaluate", "rolling", "serve"])
 def test_help_shows_commands_to_copy(root: str) -> None:
     importlib.import_module(MODULES[root])
     with initialize_config_dir(str(CONF), version_base=None):

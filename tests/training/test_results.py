@@ -160,5 +160,5 @@ def test_a_folder_of_another_recipe_and_a_failing_training_are_named(
     run.mkdir(parents=True)
     (run / "config.yaml").write_text("run: elsewhere\n")
     (run / "origin.json").write_text(json.dumps({"command": "python -m training.train seed=5"}))
-    with pytest.raises(ValueError, match=r"a run of `python -m training.train seed=5`, expected .*trainer.epochs=0"):
+    with pytest.raises(ValueError, match=r"run of `python -m training.train seed=5`, expected that of .*epochs=0"):
         run_suite(config, config.suite)

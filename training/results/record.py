@@ -17,6 +17,7 @@ from training.export import run_metrics
 
 FORMAT = 1
 ORIGIN = "origin.json"  # in a run's folder: what it was started with
+RECORD = "record.json"  # in the folder of a rolling origin, whose record no single bundle holds
 _FOLDER = "records"  # beside the pages
 _DIGITS = 6
 Record = dict[str, Any]
@@ -44,7 +45,7 @@ def make_record(title: str, metrics: Mapping[str, Any], manifest: Manifest, orig
             "histories": {name: own["histories"] for name, own in data["splits"].items()},
         },
         "published": data["protocol"].get("published") or {},
-        "metrics": _rounded(metrics),
+        "metrics": rounded(metrics),
     }
 
 
@@ -92,9 +93,10 @@ def load_record(path: Path) -> Record:
     return record
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """The same tree with numbers as long as anyone reads them."""
     if isinstance(value, Mapping):
-        return {name: _rounded(own) for name, own in value.items()}
+        return {name: rounded(own) for name, own in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(own) for own in value]
+        return [rounded(own) for own in value]
     return round(value, _DIGITS) if isinstance(value, float) else value

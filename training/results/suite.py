@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import logging
 import shutil
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from forewarn.bundle.manifest import METRICS
-from training.config import SAVED
-from training.provenance import command_of
 from training.report_page import report_page
 from training.results.claims import Entry, SuiteConfig
-from training.results.record import load_record, record_path, run_origin, run_record, write_page
+from training.results.record import load_record, record_path, run_record, write_page
 from training.results.summary import summary_table, verdicts, write_summary
+from training.runs import TRAIN, finished, make_run
 
 log = logging.getLogger(__name__)
-_TRAIN, _FINETUNE = "training.train", "training.finetune_text"
+_FINETUNE = "training.finetune_text"
 _ENCODER = "encoder"  # what training.finetune_text writes into its run
 
 
@@ -45,7 +41,7 @@ def run_suite(config: SuiteConfig, known: Mapping[str, Entry]) -> dict[str, Any]
         log.info("result %d of %d: %s, %s", number, len(due), name, entry.about)
         if not _train(entry, Path(config.runs) / name, config.overrides):
             failed.append(name)
-    written = [name for name in due if (Path(config.runs) / name / METRICS).is_file()]
+    written = [name for name in due if finished(Path(config.runs) / name)]
     for name in written:
         record = run_record(Path(config.runs) / name)
         write_page(Path(due[name].page), report_page(record), record)
@@ -62,32 +58,12 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
     """Whether the run of an entry is finished, after what was left of it to do."""
     page = Path(entry.page)
     path = record_path(page)
-    if path.is_file() and (run / METRICS).is_file() and run_record(run)["created"] == load_record(path)["created"]:
+    if path.is_file() and finished(run) and run_record(run)["created"] == load_record(path)["created"]:
         shutil.rmtree(run)  # its page is written, and a page is to be measured anew
     overrides = [*entry.train, *more]
     if entry.encoder:
         own = run.with_name(f"{run.name}-{_ENCODER}")
-        if not (own / _ENCODER).is_dir() and not _run(_FINETUNE, entry.encoder, own):
+        if not (own / _ENCODER).is_dir() and not make_run(_FINETUNE, entry.encoder, own):
             return False
         overrides += ["text=huggingface", f"text.model={own / _ENCODER}"]
-    if (run / METRICS).is_file():
-        _check_same(run, overrides)
-        return True
-    return _run(_TRAIN, overrides, run)
-
-
-def _run(module: str, overrides: Sequence[str], run: Path) -> bool:
-    """Starts or continues a run; whether it ended well."""
-    arguments = [*overrides, f"run={run}"]
-    if (run / SAVED).is_file():
-        if module == _TRAIN:
-            _check_same(run, overrides)
-        arguments = ["resume=true", f"run={run}"]
-    return subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode == 0
-
-
-def _check_same(run: Path, overrides: Sequence[str]) -> None:
-    """ValueError where a run folder is that of another recipe."""
-    found, expected = run_origin(run)["command"], command_of(_TRAIN, *overrides, f"run={run}")
-    if found not in (expected, "unknown"):
-        raise ValueError(f"suite: found in {run} a run of `{found}`, expected `{expected}`; remove the folder")
+    return make_run(TRAIN, overrides, run)
