@@ -27,7 +27,7 @@ from training.config import typed
 from training.labelled import progress
 from training.metrics import headline
 from training.origins.config import RollingConfig
-from training.origins.cuts import Origin, lay_origins, origin_overrides
+from training.origins.cuts import Origin, lay_origins, origin_overrides, written
 from training.origins.page import rolling_page
 from training.origins.pool import OriginRows, pool
 from training.provenance import origin as this_process
@@ -84,7 +84,7 @@ def _origins(config: RollingConfig, run: Path) -> list[Origin]:
     store = open_histories(config.data, run / "histories", progress=sys.stderr.isatty())
     histories = progress(store, "summaries", len(store))
     origins = lay_origins([own for one in histories for own in summarise(one, target, config.protocol)], config)
-    times = [[time and time.isoformat() for time in (own.cut, own.end, own.known_until)] for own in origins]
+    times = [[written(time) for time in (own.cut, own.end, own.known_until)] for own in origins]
     path.write_text(json.dumps(times) + "\n")
     (run / ORIGIN).write_text(json.dumps(this_process()) + "\n")
     return origins
@@ -100,15 +100,14 @@ def _record(config: RollingConfig, run: Path, origins: Sequence[Origin], folders
     for origin, folder in zip(origins, folders, strict=True):
         own = run_record(folder)
         parts.append({
-            "cut": origin.cut.isoformat(), "end": origin.end and origin.end.isoformat(),
+            "cut": origin.cut.isoformat(), "end": written(origin.end),
             "histories": own["data"]["histories"], "shipped": own["shipped"], "commit": own["commit"],
             "metrics": without_prefixes(own["metrics"]),
         })  # fmt: skip
     agreed = {task: name for task, name in record["shipped"].items() if all(p["shipped"][task] == name for p in parts)}
-    until = origins[0].known_until
     data = {"fingerprint": manifest.data["fingerprint"], "protocol": manifest.data["protocol"]["name"]}
     return rounded(
-        record | {"data": data, "shipped": agreed, "known_until": until and until.isoformat(), "origins": parts}
+        record | {"data": data, "shipped": agreed, "known_until": written(origins[0].known_until), "origins": parts}
     )
 
 

@@ -127,7 +127,7 @@ def test_the_whole_suite_holds_every_entry_under_the_name_of_its_file_with_a_tra
     for name, entry in entries.items():
         own = OmegaConf.to_container(composed("evaluate", f"suite={name}").suite)
         assert list(own) == [name]
-        config = composed("train", *entry.train)
+        config = composed("rolling" if entry.rolling else "train", *entry.train)
         target = TargetSpec.load(config.target or config.data.default_target, CONF / "targets")
         for claim in entry.claims:
             task = target.task(claim.task)

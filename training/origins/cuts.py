@@ -61,10 +61,15 @@ def origin_protocol(protocol: ProtocolConfig, origin: Origin) -> ProtocolConfig:
         straddlers=plain.straddlers,
         test_quantile=plain.test_quantile,
         test_start=origin.cut.isoformat(),
-        test_end=origin.end and origin.end.isoformat(),
-        data_end=origin.known_until and origin.known_until.isoformat(),
+        test_end=written(origin.end),
+        data_end=written(origin.known_until),
         published={},
     )
+
+
+def written(time: datetime | None) -> str | None:
+    """A time as a protocol and a record write it."""
+    return None if time is None else time.isoformat()
 
 
 def origin_overrides(given: Sequence[str], config: RollingConfig, origin: Origin) -> list[str]:

@@ -46,6 +46,7 @@ class Entry:
     about: str = MISSING  # data set and question in a few words
     page: str = MISSING  # Markdown file; its record lies in records/ beside it
     train: list[str] = field(default_factory=list)  # overrides of training.train
+    rolling: bool = False  # trained at several origins: the overrides are those of training.rolling
     encoder: list[str] = field(default_factory=list)  # overrides of training.finetune_text, whose encoder the run reads
     claims: list[Claim] = field(default_factory=list)
 

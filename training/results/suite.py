@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from training.origins.page import rolling_page
 from training.report_page import report_page
 from training.results.claims import Entry, SuiteConfig
-from training.results.record import load_record, record_path, run_record, write_page
+from training.results.record import RECORD, Record, load_record, record_path, run_record, write_page
 from training.results.summary import summary_table, verdicts, write_summary
-from training.runs import TRAIN, finished, make_run
+from training.runs import ROLLING, TRAIN, finished, make_run
 
 log = logging.getLogger(__name__)
 _FINETUNE = "training.finetune_text"
@@ -43,8 +44,7 @@ def run_suite(config: SuiteConfig, known: Mapping[str, Entry]) -> dict[str, Any]
             failed.append(name)
     written = [name for name in due if finished(Path(config.runs) / name)]
     for name in written:
-        record = run_record(Path(config.runs) / name)
-        write_page(Path(due[name].page), report_page(record), record)
+        write_page(Path(due[name].page), *_result(Path(config.runs) / name))
     write_summary(summary, summary_table(known, summary))
     if failed:
         raise ValueError(
@@ -58,7 +58,7 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
     """Whether the run of an entry is finished, after what was left of it to do."""
     page = Path(entry.page)
     path = record_path(page)
-    if path.is_file() and finished(run) and run_record(run)["created"] == load_record(path)["created"]:
+    if path.is_file() and finished(run) and _result(run)[1]["created"] == load_record(path)["created"]:
         shutil.rmtree(run)  # its page is written, and a page is to be measured anew
     overrides = [*entry.train, *more]
     if entry.encoder:
@@ -66,4 +66,13 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
         if not (own / _ENCODER).is_dir() and not make_run(_FINETUNE, entry.encoder, own):
             return False
         overrides += ["text=huggingface", f"text.model={own / _ENCODER}"]
-    return make_run(TRAIN, overrides, run)
+    return make_run(ROLLING if entry.rolling else TRAIN, overrides, run)
+
+
+def _result(run: Path) -> tuple[str, Record]:
+    """Page and record of a finished run."""
+    if (run / RECORD).is_file():
+        record = load_record(run / RECORD)
+        return rolling_page(record), record
+    record = run_record(run)
+    return report_page(record), record
