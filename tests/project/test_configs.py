@@ -128,6 +128,9 @@ def test_the_whole_suite_holds_every_entry_under_the_name_of_its_file_with_a_tra
         own = OmegaConf.to_container(composed("evaluate", f"suite={name}").suite)
         assert list(own) == [name]
         config = composed("rolling" if entry.rolling else "train", *entry.train)
+        if entry.encoder:
+            encoder = composed("finetune_text", *entry.encoder)
+            assert (encoder.target or encoder.data.default_target) == (config.target or config.data.default_target)
         target = TargetSpec.load(config.target or config.data.default_target, CONF / "targets")
         for claim in entry.claims:
             task = target.task(claim.task)

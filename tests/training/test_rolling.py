@@ -18,7 +18,9 @@ from training.config import TrainConfig, compose
 from training.origins.config import RollingConfig
 from training.origins.cuts import lay_origins, origin_overrides, origin_protocol
 from training.origins.pool import OriginRows, mean_of, pool
+from training.results.claims import Claim, Entry, SuiteConfig
 from training.results.record import load_record, record_path
+from training.results.suite import run_suite
 from training.rolling import rolling
 
 DAY_0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -154,6 +156,15 @@ def test_runs_at_two_origins_make_one_page_and_what_was_interrupted_goes_on(tmp_
     assert (run / "origin-1" / "metrics.json").stat().st_mtime_ns == first
     assert (run / "origin-2" / "checkpoints" / "facts.json").stat().st_mtime_ns == fitted
     assert load_record(record_path(page))["metrics"] == record["metrics"]
+
+    # A suite takes the finished run for its entry.
+    (run / "origin.json").unlink()
+    claim = Claim("escalation", "brier", "3d", row="transformer", rival="prior")
+    kept = Entry("simulated customers", str(tmp_path / "kept.md"), SMALL, rolling=True, claims=[claim])
+    suite = SuiteConfig({"run": kept}, runs=str(tmp_path), summary=str(tmp_path / "README.md"))
+    assert sum(run_suite(suite, suite.suite)["claims"].values()) == 1
+    assert (tmp_path / "kept.md").read_text().split("\n", 3)[3] == page.read_text().split("\n", 3)[3]
+    assert load_record(record_path(tmp_path / "kept.md"))["origins"] == parts
 
     with pytest.raises(ValueError, match=r"run: found in .*origin-1 the run of .* remove the folder"):
         rolling(config, [*own, "seed=7"])
