@@ -64,7 +64,8 @@ def _section(title: str, kind: str, results: Mapping[str, Mapping[str, Any]]) ->
     if first.get("unit"):
         facts.append(f"in {first['unit']}")
     digits = 2 if kind == "regression" else 3
-    columns = METRICS[kind]
+    known = {name for result in results.values() for name in result}  # an older record knows fewer measures
+    columns = {name: title for name, title in METRICS[kind].items() if name in known} or METRICS[kind]
     rows = [[model, *(interval(result.get(name), digits) for name in columns)] for model, result in results.items()]
     return f"### {title}\n\n{', '.join(facts)}\n\n" + table(["model", *columns.values()], rows)
 

@@ -61,7 +61,12 @@ def test_a_claim_is_met_missed_or_within_the_noise_of_its_measurement(fields: An
 
 def test_a_value_without_interval_is_met_or_missed() -> None:
     measured = record(auroc=estimate(0.83))
-    assert [verdict(claim(reach=reach), measured) for reach in (0.83, 0.8301)] == ["met", "missed"]
+    assert [verdict(claim(reach=reach), measured) for reach in (0.83, 0.831)] == ["met", "missed"]
+
+
+def test_values_are_compared_as_they_are_shown() -> None:
+    assert verdict(claim(reach=0.83), record(auroc=estimate(0.8296, 0.82, 0.84))) == "met"
+    assert verdict(claim(reach=0.83), record(auroc=estimate(0.8294, 0.82, 0.84))) == "within noise"
 
 
 def test_a_claim_by_prefix_is_held_against_that_prefix_alone() -> None:

@@ -16,7 +16,6 @@ END = "<!-- end of the claims -->"
 MET, NOISE, MISSED, OPEN = "met", "within noise", "missed", "-"
 _HEADER = ("data and question", "measure", "to beat", "reach", "measured", "model", "commit", "date", "is it met")
 _NAMES = {name: title for own in METRICS.values() for name, title in own.items()}
-_DIGITS = {"mae": 2}
 
 
 def summary_table(entries: Mapping[str, Entry], page: Path) -> str:
@@ -54,15 +53,22 @@ def write_summary(page: Path, claims: str) -> None:
 
 
 def verdict(claim: Claim, record: Record | None) -> str:
-    """Met; within noise, where the value is short of the reach but its interval holds it; missed; or not known."""
+    """Met; within noise, where the value is short of the reach but its interval holds it; missed; or not known.
+
+    Values are compared as the table shows them, so that nobody wonders about digits that nobody sees.
+    """
     measured, reach = measured_value(claim, record), _reach(claim, record)
     if measured is None or measured["value"] is None or reach is None:
         return OPEN
-    sign = -1 if claim.measure in LOWER else 1
-    if sign * (measured["value"] - reach) >= 0:
+    if not _short(claim, measured["value"], reach):
         return MET
-    best = measured["low" if sign < 0 else "high"]
-    return NOISE if best is not None and sign * (best - reach) >= 0 else MISSED
+    best = measured["low" if claim.measure in LOWER else "high"]
+    return NOISE if best is not None and not _short(claim, best, reach) else MISSED
+
+
+def _short(claim: Claim, value: float, reach: float) -> bool:
+    value, reach = (round(own, _digits(claim)) for own in (value, reach))
+    return value > reach if claim.measure in LOWER else value < reach
 
 
 def measured_value(claim: Claim, record: Record | None, row: str | None = None) -> Mapping[str, Any] | None:
@@ -110,7 +116,7 @@ def _beat(claim: Claim, record: Record | None) -> float | None:
 
 
 def _row(claim: Claim, record: Record | None) -> list[str]:
-    digits = _DIGITS.get(claim.measure, 3)
+    digits = _digits(claim)
     reach, beat = (None if own is None else number(own, digits) for own in (
         _reach(claim, record), _beat(claim, record)
     ))  # fmt: skip
@@ -131,6 +137,10 @@ def _row(claim: Claim, record: Record | None) -> list[str]:
 def shown_model(row: str) -> str:
     """A row as tables show it."""
     return SHOWN_MODELS.get(row, row)
+
+
+def _digits(claim: Claim) -> int:
+    return 2 if claim.measure == "mae" else 3
 
 
 def _measure(claim: Claim) -> str:
