@@ -6,7 +6,6 @@ import importlib.metadata
 import os
 import platform
 import re
-import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ import onnxruntime
 
 from benchmarks.config import BenchConfig
 from serving import environment
-from training.provenance import processor
+from training.provenance import command_of, processor, without_folders
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 _PACKAGES = (
@@ -31,7 +30,6 @@ _VARIABLES = (
     "CUDA_VISIBLE_DEVICES", "MALLOC_ARENA_MAX", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
     "PYTHONOPTIMIZE",
 )  # fmt: skip
-_FOLDERS = re.compile(r"(?<![\w.…])/(?:[^/\s'\"\]]+/)+")
 
 
 def provenance(config: BenchConfig) -> dict[str, Any]:
@@ -44,7 +42,7 @@ def run_facts(module: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What every benchmark notes of a run of `module`: time, command, commit, machine, versions and settings."""
     return {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": without_folders(shlex.join(["python", "-m", module, *sys.argv[1:]])),
+        "command": command_of(module, *sys.argv[1:]),
         **_commit(),
         "host": host(),
         "versions": _versions(),
@@ -80,11 +78,6 @@ def slug(config: BenchConfig) -> str:
         device = device_name("cuda").partition(",")[0]
     precision = "" if config.precision == "fp32" else f"-{config.precision}"
     return re.sub(r"[^a-z0-9]+", "-", device.lower()).strip("-") + precision
-
-
-def without_folders(text: str) -> str:
-    """The text with absolute folders shortened to what they end with: where a machine keeps things means nothing."""
-    return _FOLDERS.sub("…/", text)
 
 
 def _cleaned(value: Any) -> Any:

@@ -64,10 +64,28 @@ def bands(
     return result
 
 
-class Ranking:
-    """Scores [N] in [0, 1] and binary labels [N], sorted once; every method maps weights [R, N] to values [R]."""
+def best_positives(
+    label_N: NDArray[np.generic], unit_N: NDArray[np.generic]
+) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
+    """Of rows in order of falling score, the first positive one of each unit that has any; and those units."""
+    positive = np.flatnonzero(label_N)
+    units, first = np.unique(unit_N[positive], return_index=True)
+    return positive[first], units
 
-    def __init__(self, score_N: NDArray[np.floating], label_N: NDArray[np.generic]) -> None:
+
+class Ranking:
+    """Scores [N] in [0, 1] and binary labels [N], sorted once; every method maps weights [R, N] to values [R].
+
+    ``unit_N`` names the incident of each row: what is to be found once, however many of its rows are positive.
+    """
+
+    def __init__(
+        self,
+        score_N: NDArray[np.floating],
+        label_N: NDArray[np.generic],
+        unit_N: NDArray[np.generic] | None = None,
+    ) -> None:
+        self.unit_N = unit_N
         self.score_N = np.asarray(score_N, dtype=np.float64)
         self.label_N = np.asarray(label_N, dtype=np.float64)
         self._order = np.argsort(-self.score_N, kind="stable")
@@ -101,6 +119,42 @@ class Ranking:
                 result[f"recall_{round(100 * share)}"] = np.array(caught) / hits_R
         return result
 
+    def incidents(self, weight_RN: Floats) -> dict[str, Floats]:
+        """Recall of incidents per workload: of those with a positive row, the share that has one among the top rows.
+
+        Rows of equal score count as in random order: where a share f of their group is worked through, an incident
+        with m positive rows in it, and none above, is found with probability 1 - (1 - f)^m. Rows of one incident must
+        weigh alike, as they do when clusters are drawn that hold whole incidents.
+        """
+        assert self.unit_N is not None
+        weight_RN, unit_N = weight_RN[:, self._order], self.unit_N[self._order]
+        label_N = self.label_N[self._order]
+        group_N = np.searchsorted(self._groups, np.arange(len(unit_N)), side="right") - 1
+        best_U, units = best_positives(label_N, unit_N)
+        # Positive rows of a unit in the group of its best one.
+        pair_N = np.where(label_N > 0, np.searchsorted(units, unit_N), len(units))
+        same_N = group_N == np.r_[group_N[best_U], -1][np.minimum(pair_N, len(units))]
+        rows_U = np.bincount(pair_N[same_N], minlength=len(units))[: len(units)]
+        order_U = np.argsort(group_N[best_U], kind="stable")
+        best_U, rows_U = best_U[order_U], rows_U[order_U]
+        group_U, weight_RU = group_N[best_U], weight_RN[:, best_U]
+        seen_RG = np.cumsum(np.add.reduceat(weight_RN, self._groups, axis=1), axis=1)
+        found_RU = np.cumsum(np.c_[np.zeros(len(weight_RU)), weight_RU], axis=1)
+        result = {}
+        for share in WORKLOADS:
+            value_R = np.full(len(weight_RN), np.nan)
+            for r, (seen_G, found_U) in enumerate(zip(seen_RG, found_RU, strict=True)):
+                if found_U[-1] == 0:
+                    continue
+                last = int(np.searchsorted(seen_G, share * seen_G[-1]))  # the group that the workload ends in
+                before = seen_G[last - 1] if last else 0.0
+                part = (share * seen_G[-1] - before) / (seen_G[last] - before)
+                own = slice(*np.searchsorted(group_U, [last, last + 1]))
+                tied = weight_RU[r, own] @ (1 - (1 - part) ** rows_U[own])
+                value_R[r] = (found_U[own.start] + tied) / found_U[-1]
+            result[f"incidents_{round(100 * share)}"] = value_R
+        return result
+
     def calibration(self, weight_RN: Floats) -> dict[str, Floats]:
         """Brier score, log loss and ECE over 15 equal-mass bins.
 
@@ -121,7 +175,8 @@ class Ranking:
         }
 
     def __call__(self, weight_RN: Floats) -> dict[str, Floats]:
-        return self.ranked(weight_RN) | self.calibration(weight_RN)
+        found = {} if self.unit_N is None else self.incidents(weight_RN)
+        return self.ranked(weight_RN) | found | self.calibration(weight_RN)
 
 
 def _json(value: float | np.floating) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf, open_dict
 
 from forewarn.events.config import DataConfig
@@ -17,6 +19,7 @@ from forewarn.sequence import SequenceConfig
 from forewarn.targets import ProtocolConfig
 from forewarn.text import TextConfig
 from training.losses import WEIGHTINGS
+from training.results.claims import SuiteConfig
 from training.weights import WeightsConfig
 
 LINT = ("warn", "refuse", "off")
@@ -130,7 +133,8 @@ class TrainConfig:
     hybrid: HybridConfig = field(default_factory=HybridConfig)
     bootstrap: int = 200  # resamples behind every interval; 0 leaves the intervals out
     precisions: list[str] = field(default_factory=lambda: ["fp32"])  # graphs to export: fp32, fp16
-    page: str | None = None  # Markdown file to write the page of results to, beside <run>/report.md
+    predictions: bool = False  # also write what every model says of the test rows, as <run>/predictions.npz
+    page: str | None = None  # Markdown file to write the page of results to, its record beside it in records/
     lint: str = (
         "warn"  # leakage: "warn" logs findings, "refuse" also ends a run whose inputs reveal the label, or "off"
     )
@@ -165,8 +169,8 @@ class ExportConfig:
 
 
 @dataclass
-class EvaluateConfig:
-    """`python -m training.evaluate`: a bundle's scores on a data set, measured."""
+class EvaluateConfig(SuiteConfig):
+    """`python -m training.evaluate`: a bundle's scores on a data set, measured; with `suite`, kept results."""
 
     bundle: str = MISSING  # bundle folder
     data: DataConfig = field(default_factory=DataConfig)
@@ -205,7 +209,8 @@ def saved_config(run: Path) -> TrainConfig:
 
 def compose(*overrides: str, root: str = "train", kind: type[Any] = TrainConfig) -> Any:
     """The typed configuration that a command would run with these overrides; for notebooks and tests."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    running = GlobalHydra.instance().is_initialized()  # within a command, which reads the same folder
+    with nullcontext() if running else initialize_config_dir(str(CONF), version_base="1.3"):
         return typed(hydra_compose(root, list(overrides), return_hydra_config=True), kind)
 
 
@@ -217,9 +222,12 @@ def register() -> None:
         store.store(name=f"{name}_schema", node=kind)
 
 
-def _options(group: str) -> str:
-    """The files of a folder of `conf/` by name: Hydra's own list of groups has those that a command cannot use."""
-    return ", ".join(sorted(path.stem for path in (CONF / group).glob("*.yaml")))
+def _options(group: str, *others: str) -> str:
+    """The files of a folder of `conf/` by name: Hydra's own list of groups has those that a command cannot use.
+
+    `others` are left out, as files of another program.
+    """
+    return ", ".join(sorted({path.stem for path in (CONF / group).glob("*.yaml")} - set(others)))
 
 
 register()

@@ -1,8 +1,12 @@
-"""`python -m training.evaluate bundle=… data=…`: a bundle's own scores on a data set, measured under its own target."""
+"""`python -m training.evaluate bundle=… data=…`: a bundle's own scores on a data set, measured under its own target.
+
+With `suite=…` instead, kept results are trained, measured and held against their claims: `training.results`.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,20 +14,24 @@ from typing import Any
 import hydra
 import numpy as np
 import polars as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.bundle.manifest import METRICS
 from training.command import make_folder, run_command
-from training.config import EvaluateConfig, typed
+from training.config import EvaluateConfig, compose, typed
 from training.encode import write_split
 from training.evaluation.numbers import report_numbers
 from training.evaluation.write import write_report
 from training.labelled import LabelledSplits
 from training.measure import SplitRows, as_labelled, measure, score_split
 from training.metrics import headline
+from training.provenance import origin
 from training.remote import score_remote
 from training.report_page import report_page
+from training.results.claims import Entry, SuiteConfig
+from training.results.record import make_record, write_page
+from training.results.suite import run_suite
 
 
 def evaluate(config: EvaluateConfig) -> dict[str, Any]:
@@ -67,12 +75,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     results: dict[str, dict[str, Any]] = {scorer: {} for scorer in scorers.values()}
     for task, result in metrics.items():
         results[scorers[task]][task] = result
-    report = report_page(title, results, bundle.manifest)
+    record = make_record(title, results, bundle.manifest, origin())
+    report = report_page(record)
     if numbers is not None:
-        report += write_report(out, title, numbers, bundle)
-    for page in {out / "report.md", Path(config.page) if config.page else out / "report.md"}:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        page.write_text(report)
+        report += write_report(out, record, numbers, bundle)
+    (out / "report.md").write_text(report)
+    if config.page:
+        write_page(Path(config.page), report, record)
     figures = {task: headline(result) for task, result in metrics.items()}
     return {
         "out": out, "bundle": bundle.path, "model_hash": bundle.model_hash, **counts,
@@ -115,8 +124,17 @@ def write_scores(path: Path, rows: SplitRows, scores: dict[str, Any]) -> None:
 
 
 def main(config: DictConfig) -> dict[str, Any]:
-    """Evaluates a bundle."""
+    """Evaluates a bundle, or every entry of a suite."""
+    if config.suite:
+        chosen = OmegaConf.masked_copy(config, [own.name for own in fields(SuiteConfig)])
+        return run_suite(typed(chosen, SuiteConfig), whole_suite())
     return evaluate(typed(config, EvaluateConfig))
+
+
+def whole_suite() -> dict[str, Entry]:
+    """Every entry there is, in the order of the summary."""
+    known: dict[str, Entry] = compose("suite=all", "bundle=none", root="evaluate", kind=EvaluateConfig).suite
+    return known
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="evaluate")

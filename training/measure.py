@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,11 @@ from forewarn.bundle import Scorer
 from forewarn.sequence import EncodedHistory, RaggedDataset
 from forewarn.targets import HazardLabels, RegressionTask, TargetSpec, Task, TaskLabels
 from training.aggregates import Rows
-from training.baselines import Baseline
 from training.datamodule import encoded_row
 from training.metrics import evaluate_task
 from training.weights import AGE, RowWeights
+
+TaskScores = dict[str, NDArray[Any]]  # task -> scores in the layout of `score_split`
 
 
 @dataclass(frozen=True)
@@ -64,16 +66,14 @@ def as_labelled(task: Task, values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def measure(
-    target: TargetSpec, rows: SplitRows, scores: dict[str, NDArray[Any]], resamples: int, seed: int = 0
+    target: TargetSpec, rows: SplitRows, scores: Mapping[str, NDArray[Any]], resamples: int, seed: int = 0
 ) -> dict[str, Any]:
-    """Metrics of every task, as in metrics.json."""
-    return {task.name: measure_task(task, scores[task.name], rows, resamples, seed) for task in target.tasks}
-
-
-def measure_baseline(task: Task, fitted: Baseline, rows: SplitRows, resamples: int, seed: int = 0) -> dict[str, Any]:
-    """Metrics of one baseline on one task, on the rows of `measure`; "fitted" says what was found on the way."""
-    measured = measure_task(task, fitted(rows.tasks[task.name]), rows, resamples, seed)
-    return measured | ({"fitted": fitted.facts} if fitted.facts else {})
+    """Metrics of every task that there are scores of, as in metrics.json."""
+    return {
+        task.name: measure_task(task, scores[task.name], rows, resamples, seed)
+        for task in target.tasks
+        if task.name in scores
+    }
 
 
 def measure_task(task: Task, predictions: NDArray[Any], rows: SplitRows, resamples: int, seed: int) -> dict[str, Any]:

@@ -4,12 +4,15 @@ Design choices
 - A hazard task is measured per horizon on the cumulative risk, over the rows whose outcome within it is known.
 - Every metric carries a 95 % bootstrap interval clustered by history or customer, since a history's prefixes are
   anything but independent.
+- Recall at a workload of prefixes is told per prefix and per incident: a case, or a history where there are none,
+  with a positive prefix is found when one of these is among the riskiest.
 - Prevalence stands beside AUPRC, and the AUROC per prefix length k beside the pooled one: over all histories that
   reach k events (variable cohort), and over those that reach every k (fixed cohort).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,24 +40,60 @@ def evaluate_task(
     predictions: hazard cumulative risk [N, K]; classification probabilities [N, classes]; regression [N], transformed
     like the labels. labels: as from ``label_history``, rows concatenated. clusters [N]: history or customer of each
     row, what the bootstrap resamples. prefix [N]: number of events of the row, from 1. histories [N]: history or case
-    of each row, for the fixed cohort; ``clusters`` when not given. Rows without label are left out here.
+    of each row, for the fixed cohort and the recall of incidents; ``clusters`` when not given. Rows without label are
+    left out here.
     """
     if len(predictions) != len(clusters) or len(predictions) != len(prefix):
         raise ValueError(
             f"task {task.name}: found {len(predictions)} predictions, {len(clusters)} clusters and {len(prefix)} "
             "prefixes, expected one of each per row; give rows in one order"
         )
+    histories = clusters if histories is None else histories
+    judged = list(judge(task, predictions, labels, histories))
     if isinstance(task, HazardTask):
         assert isinstance(labels, HazardLabels)
-        histories = clusters if histories is None else histories
-        measured = _hazard(task, predictions, labels, clusters, prefix, histories, resamples, seed)
+        horizons = {}
+        for k, (name, (rows, metric)) in enumerate(zip(task.horizons.names, judged, strict=True)):
+            within, cluster = labels.cumulative()[0][rows, k], clusters[rows]
+            measured = _counts(rows, clusters) | {"positives": int(within.sum())}
+            if len(within):
+                measured["prevalence"] = float(within.mean())
+                measured |= estimates(metric, cluster, resamples, seed)
+                risk = predictions[rows, k]
+                measured["by_prefix"] = _by_prefix(
+                    risk, within, cluster, prefix[rows], histories[rows], resamples, seed
+                )
+            horizons[name] = measured
+        return {"kind": task.kind, "horizons": horizons}
+    assert isinstance(labels, np.ndarray)
+    ((rows, metric),) = judged
+    measured = _counts(rows, clusters)
+    if rows.any():
+        found = estimates(metric, clusters[rows], resamples, seed)
+        measured |= (
+            _shares(task, labels[rows]) | found if isinstance(task, ClassificationTask) else _errors(task, found)
+        )
+    return {"kind": task.kind} | measured
+
+
+def judge(
+    task: Task, predictions: NDArray[np.floating], labels: TaskLabels, units: NDArray[np.generic]
+) -> Iterator[tuple[NDArray[np.bool_], Metric]]:
+    """What is measured of N rows: which of them are labelled [N], and the measures as a function of their weights.
+
+    Once per horizon of a hazard task, else once. units [N]: the incident of each row. Arguments as in `evaluate_task`.
+    """
+    if isinstance(task, HazardTask):
+        assert isinstance(labels, HazardLabels)
+        within_NK, known_NK = labels.cumulative()
+        for risk_N, within_N, known_N in zip(predictions.T, within_NK.T, known_NK.T, strict=True):
+            yield known_N, Ranking(risk_N[known_N], within_N[known_N], units[known_N])
+    elif isinstance(task, ClassificationTask):
+        assert isinstance(labels, np.ndarray)
+        yield (known_N := labels >= 0), class_measures(predictions[known_N], labels[known_N])
     else:
         assert isinstance(labels, np.ndarray)
-        rows = labels >= 0 if isinstance(task, ClassificationTask) else np.isfinite(labels)
-        known = predictions[rows], labels[rows], clusters[rows], resamples, seed
-        measured = _counts(rows, clusters)
-        measured |= _classification(task, *known) if isinstance(task, ClassificationTask) else _regression(task, *known)
-    return {"kind": task.kind} | measured
+        yield (known_N := np.isfinite(labels)), error_measures(task, predictions[known_N], labels[known_N])
 
 
 def headline(result: dict[str, Any]) -> dict[str, float | None]:
@@ -64,30 +103,6 @@ def headline(result: dict[str, Any]) -> dict[str, float | None]:
         return {f"auroc_{horizon.replace(' ', '_')}": measured.get("auroc", {}).get("value")}
     names = ("accuracy", "macro_f1") if result["kind"] == "classification" else ("mae",)
     return {name: result.get(name, {}).get("value") for name in names}
-
-
-def _hazard(
-    task: HazardTask,
-    risk_NK: NDArray[np.floating],
-    labels: HazardLabels,
-    clusters: NDArray[np.generic],
-    prefix: NDArray[np.integer],
-    histories: NDArray[np.generic],
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    within_NK, known_NK = labels.cumulative()
-    result = {}
-    for k, name in enumerate(task.horizons.names):
-        rows = known_NK[:, k]
-        risk, within, cluster = risk_NK[rows, k], within_NK[rows, k], clusters[rows]
-        measured = _counts(rows, clusters) | {"positives": int(within.sum())}
-        if len(within):
-            measured["prevalence"] = float(within.mean())
-            measured |= estimates(Ranking(risk, within), cluster, resamples, seed)
-            measured["by_prefix"] = _by_prefix(risk, within, cluster, prefix[rows], histories[rows], resamples, seed)
-        result[name] = measured
-    return {"horizons": result}
 
 
 def _by_prefix(
@@ -114,20 +129,10 @@ def _by_prefix(
     return result
 
 
-def _classification(
-    task: ClassificationTask,
-    probability_NC: NDArray[np.floating],
-    label_N: NDArray[np.integer],
-    clusters: NDArray[np.generic],
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    if not len(label_N):
-        return {}
-    share = np.bincount(label_N, minlength=probability_NC.shape[1]) / len(label_N)
-    return {"prevalence": dict(zip(task.classes or (), share.tolist(), strict=False))} | estimates(
-        class_measures(probability_NC, label_N), clusters, resamples, seed
-    )
+def _shares(task: ClassificationTask, label_N: NDArray[np.integer]) -> dict[str, Any]:
+    classes = task.classes or ()
+    share = np.bincount(label_N, minlength=len(classes)) / len(label_N)
+    return {"prevalence": dict(zip(classes, share.tolist(), strict=False))}
 
 
 def class_measures(probability_NC: NDArray[np.floating], label_N: NDArray[np.integer]) -> Metric:
@@ -159,18 +164,8 @@ def f1_scores(confusion_RCC: Floats) -> Floats:
     return np.divide(2 * hits_RC, touched_RC, out=np.full_like(touched_RC, np.nan), where=touched_RC > 0)
 
 
-def _regression(
-    task: RegressionTask,
-    value_N: NDArray[np.floating],
-    label_N: NDArray[np.floating],
-    clusters: NDArray[np.generic],
-    resamples: int,
-    seed: int,
-) -> dict[str, Any]:
-    if not len(label_N):
-        return {}
-    measured = estimates(error_measures(task, value_N, label_N), clusters, resamples, seed)
-    return {"unit": task.unit if task.field in ("gap", "remaining_time") else None, "mae": measured["mae"]}
+def _errors(task: RegressionTask, found: dict[str, Any]) -> dict[str, Any]:
+    return {"unit": task.unit if task.field in ("gap", "remaining_time") else None, "mae": found["mae"]}
 
 
 def error_measures(task: RegressionTask, value_N: NDArray[np.floating], label_N: NDArray[np.floating]) -> Metric:

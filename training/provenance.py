@@ -1,4 +1,4 @@
-"""Where a figure comes from: commit, command and machine."""
+"""Where a figure comes from: commit, command, machine and day; no folder of any machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ import re
 import shlex
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+
+_FOLDERS = re.compile(r"(?<![\w.…])/(?:[^/\s'\"\]]+/)+")
+
+
+def origin() -> dict[str, str]:
+    """By which command, where and on which day this process measures."""
+    return {"command": command_line(), "machine": machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
 
 
 def git_commit() -> str:
@@ -24,8 +32,17 @@ def git_commit() -> str:
 def command_line() -> str:
     """The command this process was started with, as a user would type it."""
     program = Path(sys.argv[0])
-    module = f"{program.parent.name}.{program.stem}"
-    return shlex.join(["python", "-m", module, *sys.argv[1:]])
+    return command_of(f"{program.parent.name}.{program.stem}", *sys.argv[1:])
+
+
+def command_of(module: str, *arguments: str) -> str:
+    """The command that runs a module, without the folders of this machine."""
+    return without_folders(shlex.join(["python", "-m", module, *arguments]))
+
+
+def without_folders(text: str) -> str:
+    """The text with absolute folders shortened to what they end with: where a machine keeps things means nothing."""
+    return _FOLDERS.sub("…/", text)
 
 
 def machine() -> str:

@@ -5,14 +5,14 @@ Models stand in a fixed order, from the least to the most they know; published r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Results = Mapping[str, Mapping[str, Mapping[str, Any]]]  # model -> task -> result of evaluate_task
 _ORDER = ("prior", "rule", "logistic", "lightgbm", "gru", "transformer", "hybrid")
 _UNDEFINED = "-"
-_SHOWN = {"lightgbm": "LightGBM", "gru": "GRU"}
-_METRICS = {
+SHOWN_MODELS = {"lightgbm": "LightGBM", "gru": "GRU"}
+METRICS = {
     "hazard": {
         "auroc": "AUROC",
         "auprc": "AUPRC",
@@ -21,6 +21,8 @@ _METRICS = {
         "log_loss": "log loss",
         "recall_5": "recall at 5 %",
         "recall_12": "recall at 12 %",
+        "incidents_5": "incidents at 5 %",
+        "incidents_12": "incidents at 12 %",
     },
     "classification": {"accuracy": "accuracy", "macro_f1": "macro-F1", "log_loss": "log loss"},
     "regression": {"mae": "MAE"},
@@ -33,11 +35,11 @@ def render_report(results: Results, published: Mapping[str, Mapping[str, Sequenc
     Values carry their 95 % bootstrap interval in brackets; a dash is an undefined value. The published AUROC
     are those of k = 1, 2, and so on events.
     """
-    models = sorted(results, key=lambda model: (_ORDER.index(model) if model in _ORDER else len(_ORDER), model))
+    models = in_order(results)
     tasks = dict.fromkeys(task for model in models for task in results[model])
     parts = []
     for task in tasks:
-        own = {_SHOWN.get(model, model): results[model][task] for model in models if task in results[model]}
+        own = {SHOWN_MODELS.get(model, model): results[model][task] for model in models if task in results[model]}
         first = next(iter(own.values()))
         if first["kind"] != "hazard":
             parts.append(_section(task, first["kind"], own))
@@ -49,6 +51,11 @@ def render_report(results: Results, published: Mapping[str, Mapping[str, Sequenc
     return "\n\n".join(parts) + "\n"
 
 
+def in_order(models: Iterable[str]) -> list[str]:
+    """Models as tables show them, from the least to the most they know."""
+    return sorted(models, key=lambda model: (_ORDER.index(model) if model in _ORDER else len(_ORDER), model))
+
+
 def _section(title: str, kind: str, results: Mapping[str, Mapping[str, Any]]) -> str:
     first = next(iter(results.values()))
     facts = [f"{first['rows']:,} prefixes of {first['clusters']:,} histories or customers"]
@@ -57,9 +64,10 @@ def _section(title: str, kind: str, results: Mapping[str, Mapping[str, Any]]) ->
     if first.get("unit"):
         facts.append(f"in {first['unit']}")
     digits = 2 if kind == "regression" else 3
-    columns = _METRICS[kind]
+    known = {name for result in results.values() for name in result}  # an older record knows fewer measures
+    columns = {name: title for name, title in METRICS[kind].items() if name in known} or METRICS[kind]
     rows = [[model, *(interval(result.get(name), digits) for name in columns)] for model, result in results.items()]
-    return f"### {title}\n\n{', '.join(facts)}\n\n" + _table(["model", *columns.values()], rows)
+    return f"### {title}\n\n{', '.join(facts)}\n\n" + table(["model", *columns.values()], rows)
 
 
 def _prefix_tables(results: Mapping[str, Mapping[str, Any]], published: Mapping[str, Sequence[float]]) -> list[str]:
@@ -84,11 +92,12 @@ def _prefix_tables(results: Mapping[str, Mapping[str, Any]], published: Mapping[
                 for name, values in published.items()
             ]
         header = ["model", *(f"k = {entry['k']}" for entry in first)]
-        tables.append(f"AUROC after k events, {cohort} cohort ({who})\n\n" + _table(header, rows))
+        tables.append(f"AUROC after k events, {cohort} cohort ({who})\n\n" + table(header, rows))
     return tables
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 

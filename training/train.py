@@ -15,7 +15,6 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Manifest, Scorer
@@ -30,12 +29,15 @@ from training.fit import check_machine, fit, refuse_used
 from training.hybrid import SAVED as HYBRID
 from training.hybrid import fit_hybrid, hybrid_features
 from training.lint import lint_run
-from training.measure import SplitRows, measure, measure_baseline, measure_task, score_split
+from training.measure import SplitRows, TaskScores, score_split
 from training.metrics import headline
 from training.network_outputs import network_outputs
+from training.predictions import Predictions, save_predictions
 from training.prepare import ENCODED, Prepared, data_folder, prepare
-from training.recurrent_baseline import recurrent_metrics
+from training.provenance import origin
+from training.recurrent_baseline import recurrent_scores
 from training.report_page import report_page
+from training.results.record import ORIGIN, run_record, write_page
 from training.target import load_target
 from training.weights import RowWeights
 
@@ -59,6 +61,8 @@ def train(config: TrainConfig) -> dict[str, Any]:
         if config.page:
             make_folder(Path(config.page).parent, "page")
         (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
+        if not config.resume:  # a resumed run is still what its first command made it
+            (run / ORIGIN).write_text(json.dumps(origin()) + "\n")
         prepared = prepare(config, load_target(config), data)
         leakage = lint_run(config, prepared, data)
     else:
@@ -77,11 +81,13 @@ def train(config: TrainConfig) -> dict[str, Any]:
     network = config.model.backbone
     test = SplitRows.load(prepared.split("test"), prepared.target)
     # What is measured is what is served: the scores of the bundle's own graph.
-    scores = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
-    metrics = {network: measure(prepared.target, test, scores, config.bootstrap, config.seed)}
+    said = {network: Predictions(score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target))}
     if config.hybrid.enabled:
-        metrics["hybrid"], manifest = ship_hybrid(config, prepared, fitted.model, test, bundle)
-    metrics |= baseline_metrics(prepared, test, config)
+        said["hybrid"], manifest = ship_hybrid(config, prepared, fitted.model, test, bundle)
+    said |= baselines(prepared, test, config)
+    if config.predictions:
+        save_predictions(run, said)
+    metrics = {model: own.measured(prepared.target, test, config.bootstrap, config.seed) for model, own in said.items()}
     record_metrics(bundle, metrics)
     facts = {
         "training": fitted.facts,
@@ -91,45 +97,46 @@ def train(config: TrainConfig) -> dict[str, Any]:
     }
     whole = {"metrics": metrics, **facts, "data": prepared.facts, "lint": leakage}
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
-    report = report_page(f"{prepared.target.name} on {config.data.source}", metrics, Bundle.load(bundle).manifest)
+    record = run_record(run)
+    report = report_page(record)
     (run / "report.md").write_text(report)
     if config.page:
-        Path(config.page).parent.mkdir(parents=True, exist_ok=True)
-        Path(config.page).write_text(report)
+        write_page(Path(config.page), report, record)
     figures = {task.name: headline(metrics[task.scorer][task.name]) for task in manifest.tasks}
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
 
-def baseline_metrics(prepared: Prepared, test: SplitRows, config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """Metrics of every baseline on the rows of the transformer."""
+def baselines(prepared: Prepared, test: SplitRows, config: TrainConfig) -> dict[str, Predictions]:
+    """What every baseline says of the rows of the transformer."""
     if not config.baselines:
         return {}
     weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
     train = SplitRows.load(prepared.split("train"), prepared.target, weights).tasks
     valid = SplitRows.load(prepared.split("valid"), prepared.target, weights).tasks
     flat = [name for name in config.baselines if name in FLAT]
-    metrics: dict[str, dict[str, Any]] = {name: {} for name in flat}
+    said = {name: Predictions() for name in flat}
     for task in prepared.target.tasks:
         log.info("fitting baselines of task %s", task.name)
         fitted = fit_baselines(train[task.name], valid[task.name], task, config.seed, flat, config.boosting)
         for name, baseline in fitted.items():
-            metrics[name][task.name] = measure_baseline(task, baseline, test, config.bootstrap, config.seed)
+            said[name].scores[task.name] = baseline(test.tasks[task.name])
+            said[name].fitted[task.name] = baseline.facts
     if "gru" in config.baselines and config.model.backbone != "gru":
         log.info("training the GRU baseline")
-        metrics["gru"] = recurrent_metrics(config, prepared, test, Path(config.run) / "gru")
-    return metrics
+        said["gru"] = Predictions(recurrent_scores(config, prepared, test, Path(config.run) / "gru"))
+    return said
 
 
 def ship_hybrid(
     config: TrainConfig, prepared: Prepared, model: SequenceModel | Ensemble, test: SplitRows, bundle: Path
-) -> tuple[dict[str, Any], Manifest]:
-    """Fits the hybrid, exports the bundle again with it where it wins; its metrics, and the manifest that holds now."""
+) -> tuple[Predictions, Manifest]:
+    """Fits the hybrid, exports the bundle again with it where it wins; what it says, and the manifest then."""
     run = Path(config.run)
     scores = Scores(model, calibrate(model, prepared, config.weights)).eval()
     fitted = fit_hybrid(config, prepared, scores, run / "hybrid")
     manifest = Bundle.load(bundle).manifest
     features_ND = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
-    found: dict[str, NDArray[Any]] = {
+    found: TaskScores = {
         task.name: fitted.hybrid(task, features_ND)
         for task in prepared.target.tasks
         if task.name in fitted.hybrid.models
@@ -140,13 +147,7 @@ def ship_hybrid(
         manifest = export_bundle(model, prepared, bundle, config.precisions, weights=config.weights, hybrid=winner)
         served = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
         found |= {name: served[name] for name in fitted.wins}
-    metrics = {
-        task.name: measure_task(task, found[task.name], test, config.bootstrap, config.seed)
-        | {"fitted": fitted.facts[task.name]}
-        for task in prepared.target.tasks
-        if task.name in found
-    }
-    return metrics, manifest
+    return Predictions(found, {name: fitted.facts[name] for name in found}), manifest
 
 
 def resumed(run: Path, named: bool) -> TrainConfig:

@@ -6,7 +6,8 @@ import re
 import pytest
 
 from benchmarks.config import BenchConfig
-from benchmarks.provenance import provenance, slug, without_folders
+from benchmarks.provenance import provenance, slug
+from training.provenance import without_folders
 
 
 def test_a_result_says_where_when_and_with_what_it_was_measured() -> None:

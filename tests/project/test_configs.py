@@ -19,6 +19,7 @@ MODULES = {
     "train": "training.train",
     "evaluate": "training.evaluate",
     "export": "training.export",
+    "rolling": "training.rolling",
     "finetune_text": "training.finetune_text",
     "lint": "training.lint",
     "simulate": "training.simulate",
@@ -32,6 +33,14 @@ GROUPS = {
     folder.name: sorted(path.stem for path in folder.glob("*.yaml")) for folder in CONF.iterdir() if folder.is_dir()
 }
 TARGETS = GROUPS.pop("targets", [])
+BENCH_SUITES = {"raw", "smoke"}  # suites of the benchmarks; the others are those of training.evaluate
+
+
+def options_of(root: str, group: str) -> list[str]:
+    """The options of a group that a root can use."""
+    if group != "suite":
+        return GROUPS[group]
+    return [option for option in GROUPS[group] if (option in BENCH_SUITES) == (root == "bench")]
 
 
 def groups_of(root: str) -> list[str]:
@@ -42,7 +51,11 @@ def groups_of(root: str) -> list[str]:
 
 
 CHOICES = [
-    (root, group, option) for root in ROOTS for group in groups_of(root) if group in GROUPS for option in GROUPS[group]
+    (root, group, option)
+    for root in ROOTS
+    for group in groups_of(root)
+    if group in GROUPS
+    for option in options_of(root, group)
 ]
 
 
@@ -79,13 +92,13 @@ def test_every_target_is_a_valid_spec_of_its_own_name(name: str) -> None:
     assert TargetSpec.from_yaml(spec.to_yaml()).hash == spec.hash
 
 
-@pytest.mark.parametrize("root", ["train", "bench"])
+@pytest.mark.parametrize("root", ["train", "bench", "evaluate", "rolling"])
 def test_help_lists_the_groups_of_the_program_with_all_their_options_and_no_others(root: str) -> None:
     importlib.import_module(MODULES[root])
     with initialize_config_dir(str(CONF), version_base=None):
         shown = compose(root, return_hydra_config=True).hydra.help.template.split("== Groups ==")[1].split("==")[0]
     listed = {group: set(names.split(", ")) for group, names in re.findall(r"^ *(\w+): (.+)$", shown, re.MULTILINE)}
-    assert listed == {group: set(GROUPS[group]) for group in groups_of(root) if group in GROUPS}
+    assert listed == {group: set(options_of(root, group)) for group in groups_of(root) if group in GROUPS}
 
 
 @pytest.mark.parametrize("root", ROOTS)
@@ -97,10 +110,29 @@ def test_a_program_leaves_no_log_file_where_it_is_started(root: str) -> None:
     assert "file" not in hydra.job_logging.root.handlers
 
 
-@pytest.mark.parametrize("root", ["train", "export", "evaluate", "serve"])
+@pytest.mark.parametrize("root", ["train", "export", "evaluate", "rolling", "serve"])
 def test_help_shows_commands_to_copy(root: str) -> None:
     importlib.import_module(MODULES[root])
     with initialize_config_dir(str(CONF), version_base=None):
         shown = compose(root, return_hydra_config=True).hydra.help
     assert "== Examples ==" in shown.template
     assert shown.template.count(f"{shown.app_name} ") >= 3
+
+
+def test_the_whole_suite_holds_every_entry_under_the_name_of_its_file_with_a_training_that_composes() -> None:
+    from training.evaluate import whole_suite
+
+    entries = whole_suite()
+    assert set(entries) == set(GROUPS["suite"]) - BENCH_SUITES - {"all"}
+    for name, entry in entries.items():
+        own = OmegaConf.to_container(composed("evaluate", f"suite={name}").suite)
+        assert list(own) == [name]
+        config = composed("rolling" if entry.rolling else "train", *entry.train)
+        if entry.encoder:
+            encoder = composed("finetune_text", *entry.encoder)
+            assert (encoder.target or encoder.data.default_target) == (config.target or config.data.default_target)
+        target = TargetSpec.load(config.target or config.data.default_target, CONF / "targets")
+        for claim in entry.claims:
+            task = target.task(claim.task)
+            assert claim.horizon in (task.horizons.names if task.kind == "hazard" else (None,)), claim
+    assert len({entry.page for entry in entries.values()}) == len(entries)

@@ -24,6 +24,7 @@ ROOTS = {
     "training.train": "train",
     "training.evaluate": "evaluate",
     "training.export": "export",
+    "training.rolling": "rolling",
     "training.finetune_text": "finetune_text",
     "training.lint": "lint",
     "training.simulate": "simulate",

@@ -74,6 +74,24 @@ def test_straddlers_are_dropped_or_censored() -> None:
     assert assign_splits(index, ProtocolConfig()).split["long"] in ("train", "valid")
 
 
+@pytest.mark.parametrize("setting", ["test_start", "test_end", "data_end"])
+def test_a_time_that_is_none_is_refused_by_name(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"protocol.{setting}: found 'soon', expected an ISO 8601 time"):
+        ProtocolConfig(**{setting: "soon"}).check()
+
+
+def test_the_end_of_the_test_leaves_out_what_starts_later_and_the_end_of_the_data_also_blinds_the_test() -> None:
+    index = [summary(f"h{i}", i, i + 3) for i in range(20)]
+    open_end = assign_splits(index, ProtocolConfig(test_start="2026-01-11", test_end="2026-01-16"))
+    assert [own for own, kind in open_end.split.items() if kind == "test"] == ["h10", "h11", "h12", "h13", "h14"]
+    assert open_end.counts["dropped_later"] == 5
+    assert open_end.split_until("test") == day(22), "what was tested is followed to the end of the data"
+    blind = assign_splits(index, ProtocolConfig(test_start="2026-01-11", data_end="2026-01-16"))
+    assert blind.split == open_end.split
+    assert blind.split_until("test") == day(15)
+    assert assign_splits(index, ProtocolConfig(data_end="2027-01-01")).split_until("test") == day(22)
+
+
 def test_histories_that_begin_within_the_purge_are_dropped() -> None:
     index = [summary(f"h{i}", i, i) for i in range(20)]
     found = assign_splits(index, ProtocolConfig(test_start="2026-01-16", purge="3d"))

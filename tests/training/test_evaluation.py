@@ -13,7 +13,7 @@ from forewarn.events import Event, History
 from forewarn.events.config import InputsConfig
 from forewarn.sequence import EncodedHistory, Featurizer, SequenceConfig
 from forewarn.targets import NextOnset, TargetSpec
-from training.bootstrap import estimates
+from training.bootstrap import Ranking, estimates
 from training.evaluation.ablations import Ablations, compare, sample_histories
 from training.evaluation.alerts import DAY_US, alerts, exposure_us
 from training.evaluation.curves import SHARES, ranking_curves, reliability
@@ -91,6 +91,8 @@ def test_curves_agree_with_the_measures_and_histories_are_found_before_points() 
     recall_12 = estimates(paired.metric(), paired.clusters, 0, 0)["recall_12"]["value"]
     at = int(np.flatnonzero(np.isclose(SHARES, 0.12))[0])
     assert found["workload"]["points"]["value"][at] == pytest.approx(recall_12, abs=1e-6)
+    incidents = Ranking(paired.score, paired.label, paired.points.history).incidents(np.ones((1, 600)))["incidents_12"]
+    assert found["workload"]["histories"]["value"][at] == pytest.approx(incidents[0], abs=1e-6)
     assert found["workload"]["histories"]["value"][at] > recall_12
     assert found["workload"]["points"]["value"][-1] == found["workload"]["histories"]["value"][-1] == 1.0
     assert found["precision_recall"]["precision"]["value"][-1] >= own.label.mean()

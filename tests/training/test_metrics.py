@@ -79,6 +79,46 @@ def test_rows_that_score_alike_are_worked_through_at_random() -> None:
     assert found["auprc"][0] == pytest.approx(0.1)
 
 
+def test_an_incident_is_found_when_one_of_its_positive_rows_is_among_the_top_rows() -> None:
+    score = np.linspace(0.99, 0, 100)
+    label, incident = np.zeros(100), np.arange(100)
+    label[[1, 3, 20, 30, 31, 95]] = 1
+    incident[[1, 3, 20]] = 1  # found twice, counts once
+    incident[[4, 30, 31]] = 4  # its row among the top ones is no positive one
+    found = Ranking(score, label, incident)(once(100))
+    assert found["incidents_5"][0] == pytest.approx(1 / 3)
+    assert found["recall_5"][0] == pytest.approx(2 / 6)
+    half = np.where(np.arange(100) == 1, 0.99, score)  # now two rows share the first place, one of them a calm one
+    assert Ranking(half, label, incident)(once(100))["incidents_5"][0] == pytest.approx(1 / 3)
+
+
+def test_an_incident_with_more_positive_rows_is_likelier_found_among_rows_that_score_alike() -> None:
+    label = np.arange(2_000) < 300
+    incident = np.r_[np.zeros(200), np.arange(1, 101), np.arange(101, 1_801)].astype(int)  # one of 200 rows
+    found = Ranking(np.full(2_000, 0.3), label, incident)(once(2_000))
+    assert found["incidents_5"][0] == pytest.approx((1 + 100 * 0.05) / 101, abs=1e-3)
+
+
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 1), st.integers(0, 4)), min_size=5, max_size=40),
+    counts=st.lists(st.integers(0, 3), min_size=5, max_size=5),
+)
+def test_drawing_an_incident_twice_is_having_two_of_it(rows: Any, counts: list[int]) -> None:
+    score, label, incident = np.array(rows).T
+    copies = np.array(counts)[incident]
+    if not (copies * label).sum():
+        return
+    repeated = np.repeat(np.arange(len(rows)), copies)
+    copy = np.concatenate([np.arange(count) for count in copies])
+    weighted = Ranking(score / 10, label, incident).incidents(copies[None].astype(float))
+    plain = Ranking(score[repeated] / 10, label[repeated], incident[repeated] * 10 + copy).incidents(
+        once(len(repeated))
+    )
+    for name in ("incidents_5", "incidents_12"):
+        assert weighted[name][0] == pytest.approx(plain[name][0])
+
+
 def naive_ece(score: np.ndarray, label: np.ndarray) -> float:
     """Fifteen bins of equal mass, one by one; scores must be distinct and a multiple of fifteen."""
     order = np.argsort(score)
@@ -148,6 +188,9 @@ def test_a_hazard_task_is_measured_per_horizon_on_rows_with_known_outcome() -> N
     assert ever["prevalence"] == pytest.approx(labels.onset[40:, 1].mean())
     assert ever["auroc"]["value"] == pytest.approx(roc_auc_score(labels.onset[40:, 1], risk[40:, 1]))
     assert ever["auroc"]["low"] < ever["auroc"]["value"] < ever["auroc"]["high"]
+    incidents, rows = ever["incidents_12"], ever["recall_12"]
+    assert incidents["low"] < incidents["value"] < incidents["high"]
+    assert incidents["value"] > rows["value"], "an incident of up to four positive rows needs to be found once"
 
 
 def test_auroc_is_told_per_prefix_length_for_both_cohorts() -> None:
@@ -167,7 +210,8 @@ def test_auroc_is_told_per_prefix_length_for_both_cohorts() -> None:
 def test_what_is_undefined_is_null_in_json() -> None:
     risk, labels, clusters, prefix = hazard_rows(40)
     found = evaluate_task(HAZARD, risk, labels, clusters=clusters, prefix=prefix, resamples=10)
-    assert found["horizons"]["1d"]["auroc"] == {"value": None, "low": None, "high": None}
+    for name in ("auroc", "incidents_12"):
+        assert found["horizons"]["1d"][name] == {"value": None, "low": None, "high": None}
     json.dumps(found, allow_nan=False)
 
 
@@ -227,6 +271,7 @@ def test_a_report_shows_models_in_order_with_intervals_and_published_rows_marked
     table = report[report.index("### x, ever") :].splitlines()
     models = [line.split(" | ")[0].strip("| ") for line in table[4:11]]
     assert models == ["model", "---", "prior", "rule", "logistic", "LightGBM", "transformer"]
+    assert "| recall at 12 % | incidents at 5 % | incidents at 12 % |" in table[4]
     assert "| Some paper (published) | .700 | .800 | - | - |" in table
     auroc = measured["horizons"]["ever"]["auroc"]
     assert f"{auroc['value']:.3f} [{auroc['low']:.3f}, {auroc['high']:.3f}]".replace("0.", ".") in table[6]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from training.bootstrap import ECE_BINS, Floats, bands
+from training.bootstrap import ECE_BINS, Floats, bands, best_positives
 from training.evaluation.outcomes import Outcome
 
 HISTOGRAM_BINS = 20
@@ -59,11 +59,9 @@ def ranking_curves(outcome: Outcome, resamples: int, seed: int) -> dict[str, Any
     ranked, label_N = outcome.score[order], outcome.label[order].astype(np.float64)
     last_G = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])  # last row of each group of equal scores
     # A positive history is found with the first of its positive rows.
-    history_N = outcome.points.history[outcome.rows][order]
-    positive = np.flatnonzero(label_N > 0)
-    _, first = np.unique(history_N[positive], return_index=True)
+    first, _ = best_positives(label_N, outcome.points.history[outcome.rows][order])
     finds_N = np.zeros(len(order))
-    finds_N[positive[first]] = 1.0
+    finds_N[first] = 1.0
 
     def curves(weight_RN: Floats) -> dict[str, Floats]:
         weight_RN = weight_RN[:, order]

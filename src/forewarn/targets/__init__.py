@@ -8,7 +8,7 @@ from forewarn.targets.labels import HazardLabels, NextOnset, TaskLabels, label_h
 from forewarn.targets.predicate import Predicate, compile_predicate
 from forewarn.targets.protocol import HistorySummary, ProtocolConfig, summarise, unit_id
 from forewarn.targets.spec import TargetSpec
-from forewarn.targets.splits import SplitAssignment, assign_splits
+from forewarn.targets.splits import SplitAssignment, assign_splits, start_quantile
 from forewarn.targets.tasks import ClassificationTask, HazardTask, RegressionTask, Task
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "compile_predicate",
     "label_history",
     "next_onset",
+    "start_quantile",
     "summarise",
     "unit_id",
 ]

@@ -28,6 +28,8 @@ class ProtocolConfig:
     split: str = "temporal"  # temporal, customer, given or random
     test_quantile: float = 0.75  # temporal: histories starting at or after this quantile of the starts are test
     test_start: str | None = None  # temporal: ISO 8601 time of the cut, instead of test_quantile
+    test_end: str | None = None  # temporal: ISO 8601 time; histories starting at or after it are left out
+    data_end: str | None = None  # temporal: ISO 8601 time after which nothing is known, of the test neither
     valid: str = "latest"  # which modelling histories validate: latest (by start) or random
     valid_fraction: float = 0.2  # share of the modelling histories; calibration is fitted on a part of them
     purge: str = "0s"  # temporal: time before the cut that is not learnt from, such as 7d
@@ -52,8 +54,9 @@ class ProtocolConfig:
         if self.max_prefix is not None and self.max_prefix < 1:
             raise problem("protocol.max_prefix", self.max_prefix, "a number of events from 1", "null takes all")
         parse_duration(self.purge, "protocol.purge")
-        if self.test_start is not None:
-            parse_instant(self.test_start)
+        for name in ("test_start", "test_end", "data_end"):
+            if getattr(self, name) is not None:
+                parse_instant(getattr(self, name), f"protocol.{name}")
         return self
 
 
@@ -120,10 +123,10 @@ def _instant(event: Event, name: str, setting: str, unit: str) -> datetime:
     return datetime.fromtimestamp(value, UTC)
 
 
-def parse_instant(text: str) -> datetime:
-    """The aware time of ``test_start``; a time without zone is UTC."""
+def parse_instant(text: str, setting: str = "protocol.test_start") -> datetime:
+    """The aware time that a setting names; a time without zone is UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise problem("protocol.test_start", text, "an ISO 8601 time such as 2016-05-05T15:00:15Z") from None
+        raise problem(setting, text, "an ISO 8601 time such as 2016-05-05T15:00:15Z") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

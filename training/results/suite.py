@@ -1,0 +1,78 @@
+"""Kept results, all at one command: trains what has no record, writes page and record of each, then the summary.
+
+Pages are written after the last training: until then the working tree is as it was committed, so that every run notes a
+clean commit. A training is the command a user would type, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.origins.page import rolling_page
+from training.report_page import report_page
+from training.results.claims import Entry, SuiteConfig
+from training.results.record import RECORD, Record, load_record, record_path, run_record, write_page
+from training.results.summary import summary_table, verdicts, write_summary
+from training.runs import ROLLING, TRAIN, finished, make_run
+
+log = logging.getLogger(__name__)
+_FINETUNE = "training.finetune_text"
+_ENCODER = "encoder"  # what training.finetune_text writes into its run
+
+
+def run_suite(config: SuiteConfig, known: Mapping[str, Entry]) -> dict[str, Any]:
+    """Trains the entries of ``config.suite`` as far as they need it; the summary shows those of ``known``, all of them.
+
+    An entry with a record is left alone, or with ``rerun`` trained anew. A run that was interrupted is continued and a
+    finished one without record is taken as it is; without ``train`` that is all. Raises ValueError, after the summary,
+    naming trainings that failed.
+    """
+    summary = Path(config.summary)
+    due = {
+        name: entry for name, entry in config.suite.items()
+        if config.rerun or not record_path(Path(entry.page)).is_file()
+    }  # fmt: skip
+    log.info("%d of %d results have no record yet or are measured anew", len(due), len(config.suite))
+    failed = []
+    for number, (name, entry) in enumerate(due.items() if config.train else (), 1):
+        log.info("result %d of %d: %s, %s", number, len(due), name, entry.about)
+        if not _train(entry, Path(config.runs) / name, config.overrides):
+            failed.append(name)
+    written = [name for name in due if finished(Path(config.runs) / name)]
+    for name in written:
+        write_page(Path(due[name].page), *_result(Path(config.runs) / name))
+    write_summary(summary, summary_table(known, summary))
+    if failed:
+        raise ValueError(
+            f"suite: {', '.join(failed)} ended with an error, which is above, expected a finished run; mend its cause "
+            "and give the same command again: it goes on from there"
+        )
+    return {"summary": summary, "written": written, "claims": verdicts(known)}
+
+
+def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
+    """Whether the run of an entry is finished, after what was left of it to do."""
+    page = Path(entry.page)
+    path = record_path(page)
+    if path.is_file() and finished(run) and _result(run)[1]["created"] == load_record(path)["created"]:
+        shutil.rmtree(run)  # its page is written, and a page is to be measured anew
+    overrides = [*entry.train, *more]
+    if entry.encoder:
+        own = run.with_name(f"{run.name}-{_ENCODER}")
+        if not (own / _ENCODER).is_dir() and not make_run(_FINETUNE, entry.encoder, own):
+            return False
+        overrides += ["text=huggingface", f"text.model={own / _ENCODER}"]
+    return make_run(ROLLING if entry.rolling else TRAIN, overrides, run)
+
+
+def _result(run: Path) -> tuple[str, Record]:
+    """Page and record of a finished run."""
+    if (run / RECORD).is_file():
+        record = load_record(run / RECORD)
+        return rolling_page(record), record
+    record = run_record(run)
+    return report_page(record), record

@@ -1,0 +1,40 @@
+"""Runs made by another command: each as a user would type it, in a process of its own, continued where it stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from forewarn.bundle.manifest import METRICS
+from training.config import SAVED
+from training.provenance import command_of
+from training.results.record import run_origin
+
+TRAIN, ROLLING = "training.train", "training.rolling"
+
+
+def make_run(module: str, overrides: Sequence[str], run: Path) -> bool:
+    """Starts the run of a module, or continues an unfinished one; whether it ended well.
+
+    ValueError where the folder is that of another recipe.
+    """
+    arguments = [*overrides, f"run={run}"]
+    if finished(run) or (run / SAVED).is_file():
+        found, expected = run_origin(run)["command"], command_of(module, *arguments)
+        if found not in (expected, "unknown"):
+            raise ValueError(
+                f"run: found in {run} the run of `{found}`, expected that of `{expected}`; remove the folder, or name "
+                "another"
+            )
+        if finished(run):
+            return True
+        if module != ROLLING:  # which goes on by itself
+            arguments = ["resume=true", f"run={run}"]
+    return subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode == 0
+
+
+def finished(run: Path) -> bool:
+    """Whether a run measured what it was to measure."""
+    return (run / METRICS).is_file()
