@@ -1,4 +1,7 @@
-"""The sequence model: embedder, transformer or GRU, one linear head per task; one causal pass predicts every prefix."""
+"""The sequence model: embedder, transformer or GRU, one linear head per task; one causal pass predicts every prefix.
+
+With `model.ageing` the heads of hazards read the state as it is after some silence (ageing.py).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from forewarn.model.ageing import AgeingHead
 from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
 from forewarn.model.embedder import EventEmbedder
 from forewarn.model.recurrent import Recurrent
@@ -28,6 +32,8 @@ class SequenceModel(nn.Module):
         self.embedder = EventEmbedder(config, inputs)
         self.backbone = Transformer(config) if config.backbone == "transformer" else Recurrent(config)
         self.heads = nn.ModuleDict({head.name: nn.Linear(config.width, head.size) for head in heads})
+        # Made last, so that all other weights start as they do without it.
+        self.ageing = AgeingHead(config) if config.ageing else None
         self.init_weights()
 
     def init_weights(self) -> None:
@@ -45,6 +51,8 @@ class SequenceModel(nn.Module):
                 module.down.weight.data.mul_(residual)
             elif isinstance(module, WordEncoder):
                 module.init_table()
+            elif isinstance(module, AgeingHead):
+                module.start_neutral()
         for head in self.head_specs:
             linear = self.heads[head.name]
             assert isinstance(linear, nn.Linear)
@@ -59,7 +67,30 @@ class SequenceModel(nn.Module):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> dict[str, Tensor]:
+        state_BTD = self.states(categorical, numeric, position, text_index, text_vectors, text_words)
+        return self.read(state_BTD, silence)
+
+    def states(
+        self,
+        categorical: Tensor,
+        numeric: Tensor,
+        position: Tensor,
+        text_index: Tensor | None = None,
+        text_vectors: Tensor | None = None,
+        text_words: Tensor | None = None,
+    ) -> Tensor:
+        """The state after every event [B, T, D]: all that the heads know of the history."""
         x_BTD = self.embedder(categorical, numeric, text_index, text_vectors, text_words)
-        state_BTD = self.backbone(x_BTD, position)
-        return {name: head(state_BTD) for name, head in self.heads.items()}
+        return self.backbone(x_BTD, position)
+
+    def read(self, state_BTD: Tensor, silence_BT: Tensor | None = None) -> dict[str, Tensor]:
+        """Raw outputs of every task from states; hazards after so many seconds of silence, None for none."""
+        aged_BTD = state_BTD
+        if self.ageing is not None and silence_BT is not None:
+            aged_BTD = self.ageing(state_BTD, silence_BT)
+        return {
+            head.name: self.heads[head.name](aged_BTD if head.kind == "hazard" else state_BTD)
+            for head in self.head_specs
+        }

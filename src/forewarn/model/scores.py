@@ -60,8 +60,9 @@ class Scores(nn.Module):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        return self._linked(self.logits(categorical, numeric, position, text_index, text_vectors, text_words))
+        return self._linked(self.logits(categorical, numeric, position, text_index, text_vectors, text_words, silence))
 
     def logits(
         self,
@@ -71,9 +72,10 @@ class Scores(nn.Module):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Calibrated raw outputs [B, T, K] in fp32, one per task: what `link` makes scores of."""
-        raw = self.model(categorical, numeric, position, text_index, text_vectors, text_words)
+        raw = self.model(categorical, numeric, position, text_index, text_vectors, text_words, silence)
         return tuple(
             raw[head.name].float() * self.get_buffer(f"scale_{head.name}") + self.get_buffer(f"shift_{head.name}")
             for head in self.model.head_specs
@@ -99,8 +101,9 @@ class ScoresAndLogits(Scores):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        logits = self.logits(categorical, numeric, position, text_index, text_vectors, text_words)
+        logits = self.logits(categorical, numeric, position, text_index, text_vectors, text_words, silence)
         return (*self._linked(logits), *logits)
 
     @property

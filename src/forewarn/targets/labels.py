@@ -10,6 +10,9 @@ Design choices
 - A complete history ends its own exposure: nothing follows a closed case, so its later bins are observed without onset.
 - Events that became visible at the same instant keep their order: an onset at the row's own instant but after it in
   the history lies in the future, at the smallest distance.
+- Silence is an observation too: with ``silence`` a row is observed so long after its event, and everything is judged
+  at that moment. Hidden events in between have happened by then. The row is gone once the next visible event comes,
+  the observation ends or a complete history is over, and then it has no label.
 - With ``TargetSpec.per`` each case within the history is labelled as if it were a history, but for what is visible,
   and its labels return to the rows it came from. Rows without a case have no label.
 """
@@ -81,13 +84,33 @@ class _Timeline:
     times: np.ndarray  # int64 [N], µs
     until: int  # µs, last moment of observation
     closed: bool  # the history ended, and its end was observed
+    end: int  # µs, after which nothing is an observation point: the end of a complete history, or of the observation
 
     def of(self, own: np.ndarray, complete: bool) -> _Timeline:
         """The timeline of some of the events alone, by their indices."""
         visible, times = self.visible[own], self.times[own]
         rows = np.flatnonzero(visible & (times <= self.until))
         closed = complete and int(times[-1]) <= self.until
-        return _Timeline([self.events[i] for i in own.tolist()], visible, rows, times, self.until, closed)
+        end = min(int(times[-1]), self.until) if complete else self.until
+        return _Timeline([self.events[i] for i in own.tolist()], visible, rows, times, self.until, closed, end)
+
+
+@dataclass(frozen=True)
+class _Moments:
+    """When each row is observed: ``time`` int64 [T], µs; ``latest`` int64 [T], index of the last event by then."""
+
+    time: np.ndarray
+    latest: np.ndarray
+
+    @classmethod
+    def of(cls, line: _Timeline, silence: np.ndarray | None = None) -> _Moments:
+        """At the row's event, or a silence int64 [T] in µs after it."""
+        here = line.times[line.rows]
+        if silence is None:
+            return cls(here, line.rows)
+        # At its own instant a row knows no event behind it, later all of them.
+        heard = np.searchsorted(line.times, here + silence, side="right") - 1
+        return cls(here + silence, np.where(silence > 0, heard, line.rows))
 
 
 def label_history(
@@ -108,13 +131,54 @@ def label_history(
     return {task.name: _scattered(task, [(at, _label(task, case)) for at, case in parts], line) for task in spec.tasks}
 
 
+def label_silences(
+    spec: TargetSpec,
+    history: History,
+    silence_TS: np.ndarray,
+    *,
+    observed_until: datetime | None = None,
+    complete: bool | None = None,
+) -> dict[str, HazardLabels]:
+    """The hazard tasks' labels [T, S, K] of rows observed after silences int64 [T, S] in µs; rows as in ``label_history``.
+
+    A silence of 0 gives the labels of ``label_history``. One that outlasts the row (the next visible event came before,
+    or the observation or the complete history ended) gives none: nothing is at risk or observed.
+    """
+    complete = spec.complete if complete is None else complete
+    whole = _timeline(spec, history, observed_until, complete)
+    tasks = [task for task in spec.tasks if isinstance(task, HazardTask)]
+    following = np.full(len(whole.rows), _NEVER, np.int64)
+    seen = whole.times[whole.visible]
+    following[: len(seen) - 1] = seen[1 : len(whole.rows) + 1]
+    parts = [(np.arange(len(whole.rows)), whole)]
+    if spec.per is not None:
+        cases = [(own, whole.of(own, complete)) for own in Cases.of(whole.events, spec.per).events()]
+        parts = [(np.searchsorted(whole.rows, own[case.rows]), case) for own, case in cases if len(case.rows)]
+    labels: dict[str, HazardLabels] = {}
+    for task in tasks:
+        shape = *silence_TS.shape, len(task.horizons.names)
+        found = HazardLabels(np.zeros(shape, np.int8), np.zeros(shape, bool), np.zeros(shape, bool))
+        assert found.observed is not None
+        for rows, line in parts:
+            until = np.minimum(following[rows], line.end)
+            for number, silence in enumerate(silence_TS[rows].T):
+                lasts = (silence == 0) | (line.times[line.rows] + silence < until)
+                own = _label_hazard(task, line, silence)
+                assert own.observed is not None
+                found.onset[rows, number] = own.onset * lasts[:, None]
+                found.at_risk[rows, number] = own.at_risk & lasts[:, None]
+                found.observed[rows, number] = own.observed & lasts[:, None]
+        labels[task.name] = found
+    return labels
+
+
 def next_onset(
     spec: TargetSpec, task: HazardTask, history: History, *, observed_until: datetime | None = None
 ) -> NextOnset:
     """The observed onset ahead of every row of a whole history, however far; rows as in ``label_history``."""
     line = _timeline(spec, history, observed_until, spec.complete)
     onsets, _ = _onsets(task, line)
-    return _ahead(task, line, onsets)
+    return _ahead(task, line, onsets, _Moments.of(line))
 
 
 def _timeline(spec: TargetSpec, history: History, observed_until: datetime | None, complete: bool) -> _Timeline:
@@ -128,7 +192,8 @@ def _timeline(spec: TargetSpec, history: History, observed_until: datetime | Non
         until = _NEVER if complete or not events else int(times[-1])
     visible = spec.seen(events)
     closed = complete and (not events or int(times[-1]) <= until)
-    return _Timeline(events, visible, np.flatnonzero(visible & (times <= until)), times, until, closed)
+    end = min(int(times[-1]), until) if complete and events else until
+    return _Timeline(events, visible, np.flatnonzero(visible & (times <= until)), times, until, closed, end)
 
 
 def _scattered(task: Task, parts: list[tuple[np.ndarray, TaskLabels]], line: _Timeline) -> TaskLabels:
@@ -156,15 +221,16 @@ def _label(task: Task, line: _Timeline) -> TaskLabels:
     return _label_numbers(task, line)
 
 
-def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
+def _label_hazard(task: HazardTask, line: _Timeline, silence: np.ndarray | None = None) -> HazardLabels:
     horizons, rows = task.horizons, line.rows
     edges = horizons.edges
-    onsets, resting = _onsets(task, line)
-    ahead = _ahead(task, line, onsets)
+    onsets, resting_until = _onsets(task, line)
+    moments = _Moments.of(line, silence)
+    ahead = _ahead(task, line, onsets, moments)
     distance = np.full(len(rows), _NEVER, np.int64)
     found = ahead.number >= 0
     if horizons.clock:
-        here, end = line.times[rows], line.until
+        here, end = moments.time, line.until
     else:
         here, end = np.arange(len(rows)), _NEVER if line.closed else len(rows) - 1
     distance[found] = np.maximum((ahead.span if horizons.clock else ahead.events)[found], 1)
@@ -172,7 +238,7 @@ def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
     bins = np.searchsorted(edges, distance, side="left") - 1  # -1: within the lead, K: none
     observed = here[:, None] + edges[None, 1:] <= end
     observed[:, edges[1:] >= FOREVER] = line.closed
-    masked = (bins < 0) | resting[rows]
+    masked = (bins < 0) | (moments.time < resting_until[moments.latest])
     if task.only_when is not None:
         masked |= ~task.only_when(line.events)[rows]
     observed = np.logical_and.accumulate(observed, axis=1) & ~masked[:, None]
@@ -181,15 +247,15 @@ def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
     return HazardLabels((at_risk & (number == bins[:, None])).astype(np.int8), at_risk, observed)
 
 
-def _ahead(task: HazardTask, line: _Timeline, onsets: np.ndarray) -> NextOnset:
+def _ahead(task: HazardTask, line: _Timeline, onsets: np.ndarray, moments: _Moments) -> NextOnset:
     rows = line.rows
     # A final outcome is also the label of the last event itself.
-    following = np.searchsorted(onsets, rows, side="left" if task.at == "last" else "right")
+    following = np.searchsorted(onsets, moments.latest, side="left" if task.at == "last" else "right")
     found = following < len(onsets)
     onset = onsets[following[found]]
     number, span, events = np.full((3, len(rows)), -1, np.int64)
     number[found] = following[found]
-    span[found] = line.times[onset] - line.times[rows[found]]
+    span[found] = line.times[onset] - moments.time[found]
     # Events are counted as the model sees them; a hidden onset comes right after the last visible event.
     before = np.cumsum(line.visible) - line.visible
     events[found] = before[onset] - np.flatnonzero(found)
@@ -197,15 +263,15 @@ def _ahead(task: HazardTask, line: _Timeline, onsets: np.ndarray) -> NextOnset:
 
 
 def _onsets(task: HazardTask, line: _Timeline) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the observed onsets, ascending, and which events rest in a cooldown, bool [N]."""
+    """Indices of the observed onsets, ascending, and when the cooldown after each event ends, int64 [N], µs."""
     flags = task.when(line.events) & (line.times <= line.until)
-    resting = np.zeros(len(flags), bool)
+    resting_until = np.full(len(flags), -_NEVER, np.int64)
     if task.at == "last":
         flags[:-1] = False
-        return np.flatnonzero(flags & line.closed), resting
+        return np.flatnonzero(flags & line.closed), resting_until
     candidates = np.flatnonzero(flags)
     if task.until is None and task.rest is None:
-        return candidates, resting
+        return candidates, resting_until
     closings = np.flatnonzero(task.until(line.events)) if task.until is not None else None
     kept, free = [], 0
     for onset in candidates.tolist():
@@ -216,10 +282,12 @@ def _onsets(task: HazardTask, line: _Timeline) -> tuple[np.ndarray, np.ndarray]:
             later = closings[np.searchsorted(closings, onset, side="right") :]
             end = int(later[0]) if len(later) else len(flags)
             free = end + 1  # the closing event is an observation point again, but no onset
+            resting_until[onset:end] = _NEVER  # no clock ends it, only that event
         else:
-            end = free = int(np.searchsorted(line.times, line.times[onset] + task.rest, side="left"))
-        resting[onset:end] = True
-    return np.array(kept, np.int64), resting
+            wakes = line.times[onset] + task.rest
+            end = free = int(np.searchsorted(line.times, wakes, side="left"))
+            resting_until[onset:end] = wakes
+    return np.array(kept, np.int64), resting_until
 
 
 def _label_classes(task: ClassificationTask, line: _Timeline) -> np.ndarray:
