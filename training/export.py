@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,7 +29,7 @@ from forewarn.bundle import Bundle, Manifest, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
 from forewarn.model import Ensemble, Scores, ScoresAndLogits, SequenceModel
-from forewarn.sequence import RaggedDataset, collate
+from forewarn.sequence import SILENCE, RaggedDataset, collate
 from training.calibration import calibrate
 from training.command import run_command
 from training.config import ExportConfig, saved_config, typed
@@ -47,6 +48,7 @@ from training.weights import WeightsConfig
 
 log = logging.getLogger(__name__)
 MEASURED = "graph_hash"  # in a run's metrics.json: the graph that its metrics were measured with
+_YEAR_S = 365 * 86_400.0
 _PARITY_HISTORIES = 64  # validation histories that every graph is checked on, beside single events
 
 
@@ -171,8 +173,12 @@ def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
     chosen = np.linspace(0, len(dataset) - 1, min(_PARITY_HISTORIES, len(dataset)), dtype=np.int64)
     histories = [encoded_row(*dataset[int(i)]) for i in chosen]
     longest = sorted(histories, key=lambda history: -history.length)[:4]
-    for batch in (histories[:1], [histories[0].take(slice(0, 1))], histories, longest):
-        yield collate(batch, aggregates=True)
+    for number, batch in enumerate((histories[:1], [histories[0].take(slice(0, 1))], histories, longest)):
+        feed: dict[str, NDArray[Any]] = collate(batch, aggregates=True, silence=True)
+        # Any silence after any event, from none to a year: a graph must age as the network does.
+        draw_BT = np.random.default_rng(number).random(feed[SILENCE].shape)
+        feed[SILENCE] = np.expm1(draw_BT * math.log1p(_YEAR_S)).astype(np.float32)
+        yield feed
 
 
 def _text(model: SequenceModel | Ensemble, prepared: Prepared, folder: Path) -> TextFacts | None:

@@ -18,6 +18,7 @@ from forewarn.text.words import UNKNOWN_WORD
 from training.config import OptimConfig
 from training.labelled import labels_of
 from training.losses import task_loss
+from training.silences import AGED_AT_RISK, AGED_ONSET, SILENCE
 from training.weights import AGE, RowWeights
 
 LOG_EVERY = 10  # steps between two entries of a logger; logging costs a tiny model as much as a layer
@@ -51,9 +52,14 @@ class SequenceModule(pl.LightningModule):
         return SequenceModel(ModelConfig(**hyperparameters["model"]), shapes, heads)
 
     def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
-        """Weighted sum of the task losses, each logged under "<stage>/<task>" (in training at the steps written)."""
+        """Weighted sum of the task losses, each logged under "<stage>/<task>" (in training at the steps written).
+
+        With `model.ageing` hazards also learn from silences. What is returned, "<stage>/objective", adds their loss
+        after silences; "<stage>/loss" stays that of the events themselves, as without ageing.
+        """
         shown = stage == "valid" or (self.global_step + 1) % LOG_EVERY == 0
-        raw = self.model(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+        state_BTD = self.model.states(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+        raw = self.model.read(state_BTD)
         total = raw[self.model.head_specs[0].name].new_zeros(())
         histories = len(batch["position"])
         rows_BT = self.weights(batch[AGE]) if self.weights is not None else None
@@ -67,7 +73,38 @@ class SequenceModule(pl.LightningModule):
             total = total + head.weight * loss
         if shown:
             self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")
-        return total
+        if not self.model.config.ageing:
+            return total
+        objective = total + self.silence_loss(state_BTD, batch, rows_BT, drawn=stage == "train")
+        if shown:
+            self.log(f"{stage}/objective", objective, batch_size=histories, sync_dist=stage == "valid")
+        return objective
+
+    def silence_loss(
+        self, state_BTD: Tensor, batch: dict[str, Tensor], rows_BT: Tensor | None, *, drawn: bool
+    ) -> Tensor:
+        """Weighted sum of the hazards' losses after silences: one `drawn` for each event, or the mean over all."""
+        silence_BTS = batch[SILENCE]
+        shape, each = silence_BTS.shape[:2], range(silence_BTS.shape[2])
+        if drawn:
+            choices = [torch.randint(len(each), shape, device=self.device)]
+        else:
+            choices = [torch.full(shape, number, device=self.device) for number in each]
+        total = state_BTD.new_zeros(())
+        for choice_BT in choices:
+            raw = self.model.read(state_BTD, _chosen(silence_BTS, choice_BT))
+            for head in self.model.head_specs:
+                if head.kind == "hazard":
+                    parts = {"onset": AGED_ONSET, "at_risk": AGED_AT_RISK}
+                    labels = {part: _chosen(batch[f"{head.name}.{own}"], choice_BT) for part, own in parts.items()}
+                    loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting, rows_BT)
+                    total = total + head.weight * loss
+        return total / len(choices)
+
+    @property
+    def monitored(self) -> str:
+        """The validation loss that chooses the epoch: what training minimises."""
+        return "valid/objective" if self.model.config.ageing else "valid/loss"
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         return self.loss(self.hide(batch), "train")
@@ -126,3 +163,9 @@ class SequenceModule(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _chosen(array_BTS: Tensor, choice_BT: Tensor) -> Tensor:
+    """One of S per event, by number: [B, T, S, ...] -> [B, T, ...]."""
+    index = choice_BT.reshape(*choice_BT.shape, *[1] * (array_BTS.ndim - 2)).expand(-1, -1, 1, *array_BTS.shape[3:])
+    return array_BTS.gather(2, index).squeeze(2)
