@@ -75,31 +75,23 @@ class SequenceModule(pl.LightningModule):
             self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")
         if not self.model.config.ageing:
             return total
-        objective = total + self.silence_loss(state_BTD, batch, rows_BT, drawn=stage == "train")
+        objective = total + self.silence_loss(state_BTD, batch, rows_BT)
         if shown:
             self.log(f"{stage}/objective", objective, batch_size=histories, sync_dist=stage == "valid")
         return objective
 
-    def silence_loss(
-        self, state_BTD: Tensor, batch: dict[str, Tensor], rows_BT: Tensor | None, *, drawn: bool
-    ) -> Tensor:
-        """Weighted sum of the hazards' losses after silences: one `drawn` for each event, or the mean over all."""
-        silence_BTS = batch[SILENCE]
-        shape, each = silence_BTS.shape[:2], range(silence_BTS.shape[2])
-        if drawn:
-            choices = [torch.randint(len(each), shape, device=self.device)]
-        else:
-            choices = [torch.full(shape, number, device=self.device) for number in each]
-        total = state_BTD.new_zeros(())
-        for choice_BT in choices:
-            raw = self.model.read(state_BTD, _chosen(silence_BTS, choice_BT))
+    def silence_loss(self, state_BTD: Tensor, batch: dict[str, Tensor], rows_BT: Tensor | None) -> Tensor:
+        """Weighted sum of the hazards' losses after silences: the mean over those of each event, from one state."""
+        silence_BTS, total = batch[SILENCE], state_BTD.new_zeros(())
+        for number in range(silence_BTS.shape[2]):
+            raw = self.model.read(state_BTD, silence_BTS[:, :, number])
             for head in self.model.head_specs:
                 if head.kind == "hazard":
                     parts = {"onset": AGED_ONSET, "at_risk": AGED_AT_RISK}
-                    labels = {part: _chosen(batch[f"{head.name}.{own}"], choice_BT) for part, own in parts.items()}
+                    labels = {part: batch[f"{head.name}.{own}"][:, :, number] for part, own in parts.items()}
                     loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting, rows_BT)
                     total = total + head.weight * loss
-        return total / len(choices)
+        return total / silence_BTS.shape[2]
 
     @property
     def monitored(self) -> str:
@@ -163,9 +155,3 @@ class SequenceModule(pl.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _chosen(array_BTS: Tensor, choice_BT: Tensor) -> Tensor:
-    """One of S per event, by number: [B, T, S, ...] -> [B, T, ...]."""
-    index = choice_BT.reshape(*choice_BT.shape, *[1] * (array_BTS.ndim - 2)).expand(-1, -1, 1, *array_BTS.shape[3:])
-    return array_BTS.gather(2, index).squeeze(2)

@@ -5,9 +5,8 @@ Design choices
   between an event and the next one would favour, at a given silence, the rows whose next event is near: those of
   onsets above all, and the head would learn a risk that is too high.
 - They are spread evenly over the logarithm that the network reads (`SILENCE_TAU_S`), from none to the span of the data,
-  one in each of `PER_EVENT` equal parts. They depend on the history's name alone, so every run prepares the same, and
-  validation always sees the same.
-- Training reads one of them per event and step, drawn by the run's seed, beside the score at the event itself.
+  one in each of `PER_EVENT` equal parts. They depend on the history's name alone, so every run prepares the same.
+- Every step reads all of them beside the event itself: only the heads run again, the backbone does not.
 """
 
 from __future__ import annotations

@@ -32,10 +32,6 @@ class AgeingHead(nn.Module):
         self.silence = nn.Linear(2 * config.numeric_frequencies + 1, config.width, bias=False)
         self.state = nn.Linear(config.width, config.width)
         self.change = nn.Linear(config.width, config.width, bias=False)
-
-    def start_neutral(self) -> None:
-        """Makes every silence change nothing."""
-        nn.init.zeros_(self.state.bias)
         nn.init.zeros_(self.change.weight)
 
     def forward(self, state_BTD: Tensor, silence_BT: Tensor) -> Tensor:

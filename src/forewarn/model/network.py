@@ -32,9 +32,9 @@ class SequenceModel(nn.Module):
         self.embedder = EventEmbedder(config, inputs)
         self.backbone = Transformer(config) if config.backbone == "transformer" else Recurrent(config)
         self.heads = nn.ModuleDict({head.name: nn.Linear(config.width, head.size) for head in heads})
-        # Made last, so that all other weights start as they do without it.
-        self.ageing = AgeingHead(config) if config.ageing else None
         self.init_weights()
+        # Made after all others have their weights, so that they start as they do without it.
+        self.ageing = AgeingHead(config) if config.ageing else None
 
     def init_weights(self) -> None:
         """Initialises all weights: normal(0, 1/sqrt(fan in)), residual outputs scaled down with depth, prior biases."""
@@ -51,8 +51,6 @@ class SequenceModel(nn.Module):
                 module.down.weight.data.mul_(residual)
             elif isinstance(module, WordEncoder):
                 module.init_table()
-            elif isinstance(module, AgeingHead):
-                module.start_neutral()
         for head in self.head_specs:
             linear = self.heads[head.name]
             assert isinstance(linear, nn.Linear)
