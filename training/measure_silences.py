@@ -59,10 +59,11 @@ def measure_silences(config: EvaluateConfig) -> dict[str, Any]:
             measured = evaluate_task(
                 task, risks[task.name], own, clusters=clusters, prefix=prefix, resamples=config.bootstrap
             )
-            for horizon, result in measured["horizons"].items():
-                rows = own.cumulative()[1][:, task.horizons.names.index(horizon)]
-                result["mean_risk"] = float(risks[task.name][rows, task.horizons.names.index(horizon)].mean())
+            known = own.cumulative()[1]
+            for k, result in enumerate(measured["horizons"].values()):
                 result.pop("by_prefix", None)
+                if known[:, k].any():
+                    result["mean_risk"] = float(risks[task.name][known[:, k], k].mean())
             found[name][task.name] = measured["horizons"]
     facts = {"bundle": bundle.model_hash, "ages": scorer.ages, "split": config.split, "silences": found}
     (out / "silences.json").write_text(json.dumps(facts, indent=2) + "\n")

@@ -20,7 +20,6 @@ from torch.nn import functional as F
 from forewarn.model.config import ModelConfig
 
 SILENCE_TAU_S = 60.0  # seconds; a silence well below it is none
-_MONTH = math.log1p(30 * 86_400 / SILENCE_TAU_S)  # 30 days are 1 to the periodic features, which then span a period
 
 
 class AgeingHead(nn.Module):
@@ -36,7 +35,8 @@ class AgeingHead(nn.Module):
 
     def forward(self, state_BTD: Tensor, silence_BT: Tensor) -> Tensor:
         # Seconds and angles stay in fp32: half precision ends at 18 hours, and blurs the phase of fast frequencies.
-        age_BT1 = (torch.log1p(silence_BT.float() / SILENCE_TAU_S) / _MONTH).unsqueeze(-1)
+        # Counted in powers of ten, so that a period of the features tells an hour from a day and six hours from twelve.
+        age_BT1 = (torch.log1p(silence_BT.float() / SILENCE_TAU_S) / math.log(10)).unsqueeze(-1)
         angle = 2 * math.pi * age_BT1 * self.frequency.float()
         waves = torch.cat([age_BT1, angle.sin(), 1 - angle.cos()], dim=-1).to(state_BTD.dtype)
         return state_BTD + self.change(F.silu(self.state(state_BTD)) * self.silence(waves))
