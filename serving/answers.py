@@ -70,7 +70,7 @@ class HistoryAnswer(msgspec.Struct, omit_defaults=True):
     customer_id: str
     history_id: str
     state: State
-    silence_s: float = 0.0
+    silence_s: float | None = None
     risk: Named = {}
     classes: Named = {}
     values: Named = {}
@@ -128,7 +128,7 @@ def answer_history(
             truncated=encoded.length < len(visible.events),
             unknown=_unknown(scorer.bundle.featurizer, visible, encoded),
         ),
-        silence_s=encoded.silence_s,
+        silence_s=encoded.silence_s or None,
         trajectory=points,
         reasons={
             task.name: [Reason.of(*why) for why in reasons(encoded.event_ids, scores[task.name][:, -1], explain)]
