@@ -29,6 +29,7 @@ from forewarn.bundle import Bundle, Manifest, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
 from forewarn.model import Ensemble, Scores, ScoresAndLogits, SequenceModel
+from forewarn.model.scores import Calibration
 from forewarn.sequence import SILENCE, RaggedDataset, collate
 from training.calibration import calibrate
 from training.command import run_command
@@ -83,7 +84,7 @@ def export_bundle(
         (building / FEATURIZER).write_text(json.dumps(prepared.featurizer.to_dict()))
         (building / TARGET).write_text(prepared.target.to_yaml())
         (building / "calibration.json").write_text(
-            json.dumps({name: own._asdict() for name, own in calibration.items()}, indent=2) + "\n"
+            json.dumps({name: _given(own) for name, own in calibration.items()}, indent=2) + "\n"
         )
         manifest = seal_with(
             building,
@@ -195,6 +196,11 @@ def _text(model: SequenceModel | Ensemble, prepared: Prepared, folder: Path) -> 
         shutil.copyfile(path, folder / TEXT_FOLDER / path.name)
     facts = json.loads((folder / TEXT_FOLDER / "text.json").read_text())
     return TextFacts(facts["source"], prepared.featurizer.text_width, facts["max_tokens"])
+
+
+def _given(calibration: Calibration) -> dict[str, list[float]]:
+    """What a calibration holds: one without ageing says nothing of it."""
+    return {name: value for name, value in calibration._asdict().items() if value is not None}
 
 
 def _building(destination: Path) -> Path:

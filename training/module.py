@@ -75,23 +75,28 @@ class SequenceModule(pl.LightningModule):
             self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")
         if not self.model.config.ageing:
             return total
-        objective = total + self.silence_loss(state_BTD, batch, rows_BT)
+        objective = total + self.silence_loss(self.model.changes(state_BTD, batch[SILENCE]), raw, batch, rows_BT)
         if shown:
             self.log(f"{stage}/objective", objective, batch_size=histories, sync_dist=stage == "valid")
         return objective
 
-    def silence_loss(self, state_BTD: Tensor, batch: dict[str, Tensor], rows_BT: Tensor | None) -> Tensor:
-        """Weighted sum of the hazards' losses after silences: the mean over those of each event, from one state."""
-        silence_BTS, total = batch[SILENCE], state_BTD.new_zeros(())
-        for number in range(silence_BTS.shape[2]):
-            raw = self.model.read(state_BTD, silence_BTS[:, :, number])
-            for head in self.model.head_specs:
-                if head.kind == "hazard":
-                    parts = {"onset": AGED_ONSET, "at_risk": AGED_AT_RISK}
-                    labels = {part: batch[f"{head.name}.{own}"][:, :, number] for part, own in parts.items()}
-                    loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting, rows_BT)
-                    total = total + head.weight * loss
-        return total / silence_BTS.shape[2]
+    def silence_loss(
+        self, changes: dict[str, Tensor], raw: dict[str, Tensor], batch: dict[str, Tensor], rows_BT: Tensor | None
+    ) -> Tensor:
+        """Weighted sum of the hazards' losses after silences, from what those change [B, T, S, K] of raw outputs.
+
+        The mean over the silences of an event, each with a mean of its own: long ones weigh no less for being rare.
+        """
+        total = batch[SILENCE].new_zeros(())
+        for head in self.model.head_specs:
+            if head.name not in changes:
+                continue
+            onset, at_risk = (batch[f"{head.name}.{part}"] for part in (AGED_ONSET, AGED_AT_RISK))
+            for number, change_BTK in enumerate(changes[head.name].unbind(2)):
+                labels = {"onset": onset[:, :, number], "at_risk": at_risk[:, :, number]}
+                loss = task_loss(head.kind, raw[head.name] + change_BTK, labels, self.optim.weighting, rows_BT)
+                total = total + head.weight * loss / onset.shape[2]
+        return total
 
     @property
     def monitored(self) -> str:

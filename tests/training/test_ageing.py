@@ -15,9 +15,11 @@ import torch
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.events import Event, History
-from forewarn.model import SequenceModel
+from forewarn.model import HeadSpec, SequenceModel
+from forewarn.model.scores import Calibration
 from forewarn.sequence import RaggedDataset
 from forewarn.targets import TargetSpec, label_silences
+from training.calibration import fit_ageing
 from training.config import EvaluateConfig, TrainConfig, compose
 from training.export import export_bundle
 from training.fit import load_network
@@ -131,6 +133,20 @@ def test_a_graph_that_ages_otherwise_is_not_shipped(
     prepared = Prepared.load(silent_run / "data" / "encoded")
     with pytest.raises(ValueError, match=r"sequence\.onnx: differs from torch"):
         export_bundle(load_network(silent_run), prepared, tmp_path / "bundle", ["fp32"])
+
+
+def test_the_calibration_of_ageing_leaves_that_of_the_events_alone() -> None:
+    """A change that validation finds twice too small is doubled; where it holds no onset it is not listened to."""
+    torch.manual_seed(0)
+    head, events = HeadSpec("o", "hazard", 2), Calibration([0.8, 1.2], [0.1, -0.3])
+    raw_NK, change_NSK = torch.randn(20_000, 2), torch.randn(20_000, 2, 2)
+    true = raw_NK.unsqueeze(1) * torch.tensor(events.scale) + torch.tensor(events.shift) + 2 * change_NSK
+    onset = torch.rand(true.shape) < true.sigmoid()
+    onset[:, :, 1] = False
+    labels = {"aged_onset": onset, "aged_at_risk": torch.ones(onset.shape, dtype=torch.uint8)}
+    found = fit_ageing(head, events, raw_NK, change_NSK, labels)
+    assert (found.scale, found.shift) == (events.scale, events.shift)
+    assert found.ageing == [pytest.approx(2.0, abs=0.1), 1.0]
 
 
 def test_silences_are_drawn_blind_to_what_follows() -> None:

@@ -1,6 +1,7 @@
-"""The ageing head: the state after the last event as it reads when nothing has come for a while.
+"""The ageing head: how the state after the last event reads when nothing has come for a while.
 
-risk(t_i + s) = head(state_i + change(state_i, s)), so a risk moves with the clock and no run of the backbone.
+risk(t_i + s) = head(state_i + change(state_i, s)), so a risk moves with the clock and no run of the backbone. Heads are
+linear, so what a silence changes of their raw outputs is a term of its own, which calibration may scale.
 
 - The backbone never sees the silence: a state that was stored stays what it is, however long it is kept.
 - Every feature of a silence is 0 at s = 0, and so is the change: a score without silence is exactly that of the network
@@ -23,7 +24,10 @@ SILENCE_TAU_S = 60.0  # seconds; a silence well below it is none
 
 
 class AgeingHead(nn.Module):
-    """Changes states [B, T, D] by the seconds of silence [B, T] after each event, to [B, T, D]."""
+    """What the seconds of silence [B, T] after each event change of states [B, T, D]: [B, T, D].
+
+    Several silences of each event at once are [B, T, S], for states [B, T, 1, D], and give [B, T, S, D].
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -39,4 +43,4 @@ class AgeingHead(nn.Module):
         age_BT1 = (torch.log1p(silence_BT.float() / SILENCE_TAU_S) / math.log(10)).unsqueeze(-1)
         angle = 2 * math.pi * age_BT1 * self.frequency.float()
         waves = torch.cat([age_BT1, angle.sin(), 1 - angle.cos()], dim=-1).to(state_BTD.dtype)
-        return state_BTD + self.change(F.silu(self.state(state_BTD)) * self.silence(waves))
+        return self.change(F.silu(self.state(state_BTD)) * self.silence(waves))

@@ -40,4 +40,4 @@ class Ensemble(nn.Module):
     ) -> dict[str, Tensor]:
         inputs = (categorical, numeric, position, text_index, text_vectors, text_words, silence)
         raw = [member(*inputs) for member in self.members]
-        return {head.name: sum(own[head.name] for own in raw) / len(raw) for head in self.head_specs}
+        return {name: sum(own[name] for own in raw) / len(raw) for name in raw[0]}

@@ -1,6 +1,6 @@
 """The sequence model: embedder, transformer or GRU, one linear head per task; one causal pass predicts every prefix.
 
-With `model.ageing` the heads of hazards read the state as it is after some silence (ageing.py).
+With `model.ageing` the heads of hazards also tell what some silence changes (ageing.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from forewarn.model.ageing import AgeingHead
 from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
@@ -18,12 +19,15 @@ from forewarn.model.recurrent import Recurrent
 from forewarn.model.transformer import Attention, SwiGLU, Transformer
 from forewarn.model.words import WordEncoder
 
+CHANGE = ".change"  # ends the name of what silence adds to a task's raw outputs
+
 
 class SequenceModel(nn.Module):
     """Predicts every task after every event: inputs of `forewarn.sequence.collate` -> {task: [B, T, K]} raw outputs.
 
     Raw means logits for hazard and classification tasks and the transformed value for regression;
-    `forewarn.model.Scores` turns them into what a user reads.
+    `forewarn.model.Scores` turns them into what a user reads. With ageing and a silence there is also
+    {task.change: [B, T, K]} of every hazard: what the silence adds to its raw outputs.
     """
 
     def __init__(self, config: ModelConfig, inputs: InputShapes, heads: Sequence[HeadSpec]) -> None:
@@ -68,7 +72,10 @@ class SequenceModel(nn.Module):
         silence: Tensor | None = None,
     ) -> dict[str, Tensor]:
         state_BTD = self.states(categorical, numeric, position, text_index, text_vectors, text_words)
-        return self.read(state_BTD, silence)
+        raw = self.read(state_BTD)
+        if silence is not None:
+            raw |= {f"{name}{CHANGE}": change for name, change in self.changes(state_BTD, silence).items()}
+        return raw
 
     def states(
         self,
@@ -83,12 +90,17 @@ class SequenceModel(nn.Module):
         x_BTD = self.embedder(categorical, numeric, text_index, text_vectors, text_words)
         return self.backbone(x_BTD, position)
 
-    def read(self, state_BTD: Tensor, silence_BT: Tensor | None = None) -> dict[str, Tensor]:
-        """Raw outputs of every task from states; hazards after so many seconds of silence, None for none."""
-        aged_BTD = state_BTD
-        if self.ageing is not None and silence_BT is not None:
-            aged_BTD = self.ageing(state_BTD, silence_BT)
-        return {
-            head.name: self.heads[head.name](aged_BTD if head.kind == "hazard" else state_BTD)
-            for head in self.head_specs
-        }
+    def read(self, state_BTD: Tensor) -> dict[str, Tensor]:
+        """Raw outputs of every task from states, right after their events."""
+        return {name: head(state_BTD) for name, head in self.heads.items()}
+
+    def changes(self, state_BTD: Tensor, silence_BT: Tensor) -> dict[str, Tensor]:
+        """What so many seconds of silence add to the raw outputs of every hazard [B, T, K]; nothing without ageing.
+
+        Several silences of each event at once, [B, T, S], give [B, T, S, K].
+        """
+        if self.ageing is None:
+            return {}
+        change = self.ageing(state_BTD if silence_BT.ndim == 2 else state_BTD.unsqueeze(2), silence_BT)
+        hazards = [head.name for head in self.head_specs if head.kind == "hazard"]
+        return {name: F.linear(change, self.heads[name].weight) for name in hazards}  # type: ignore[arg-type]
