@@ -29,6 +29,7 @@ from training.labelled import Arrays, LabelledSplits, unlabel
 from training.metrics import evaluate_task
 
 SILENCES = {"0": 0, "1h": 3_600, "6h": 21_600, "1d": 86_400, "3d": 259_200, "7d": 604_800, "14d": 1_209_600}  # s
+TICKS = "any"  # all silences but none together: whom would a clock put first?
 _SECOND = 1_000_000  # µs
 _TOKEN_BUDGET = 8_192  # padded events per batch
 _PARTS = ("onset", "at_risk", "observed")
@@ -50,24 +51,33 @@ def measure_silences(config: EvaluateConfig) -> dict[str, Any]:
         windows, labels = _rows(splits, config.split, scorer)
     clusters = np.repeat(np.unique([own.history_id for own in windows], return_inverse=True)[1], _lengths(windows))
     found: dict[str, Any] = {}
-    for number, (name, silence_s) in enumerate(SILENCES.items()):
-        risks = scores_after(scorer, windows, silence_s)
+    risks = {name: scores_after(scorer, windows, silence_s) for name, silence_s in SILENCES.items()}
+    for name, numbers in {**{own: [i] for i, own in enumerate(SILENCES)}, TICKS: range(1, len(SILENCES))}.items():
+        asked = [list(SILENCES)[number] for number in numbers]
         found[name] = {}
         for task in tasks:
-            own = HazardLabels(*(labels[f"{task.name}.{part}"][:, number] for part in _PARTS))
-            prefix = np.ones(len(clusters), np.int64)  # metrics by prefix are those of the full evaluation
-            measured = evaluate_task(
-                task, risks[task.name], own, clusters=clusters, prefix=prefix, resamples=config.bootstrap
+            own = HazardLabels(
+                *(np.concatenate([labels[f"{task.name}.{part}"][:, i] for i in numbers]) for part in _PARTS)
             )
-            known = own.cumulative()[1]
-            for k, result in enumerate(measured["horizons"].values()):
-                result.pop("by_prefix", None)
-                if known[:, k].any():
-                    result["mean_risk"] = float(risks[task.name][known[:, k], k].mean())
-            found[name][task.name] = measured["horizons"]
+            risk_NK = np.concatenate([risks[silence][task.name] for silence in asked])
+            found[name][task.name] = _measured(task, risk_NK, own, np.tile(clusters, len(asked)), config.bootstrap)
     facts = {"bundle": bundle.model_hash, "ages": scorer.ages, "split": config.split, "silences": found}
     (out / "silences.json").write_text(json.dumps(facts, indent=2) + "\n")
     return {"out": out, "model_hash": bundle.model_hash, "ages": scorer.ages}
+
+
+def _measured(
+    task: HazardTask, risk_NK: NDArray[np.float32], labels: HazardLabels, clusters: NDArray[np.int64], resamples: int
+) -> dict[str, Any]:
+    prefix = np.ones(len(clusters), np.int64)  # metrics by prefix are those of the full evaluation
+    measured = evaluate_task(task, risk_NK, labels, clusters=clusters, prefix=prefix, resamples=resamples)
+    known_NK = labels.cumulative()[1]
+    for k, result in enumerate(measured["horizons"].values()):
+        result.pop("by_prefix", None)
+        if known_NK[:, k].any():
+            result["mean_risk"] = float(risk_NK[known_NK[:, k], k].mean())
+    horizons: dict[str, Any] = measured["horizons"]
+    return horizons
 
 
 def scores_after(scorer: Scorer, histories: list[EncodedHistory], silence_s: float) -> dict[str, NDArray[np.float32]]:
