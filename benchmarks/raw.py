@@ -24,7 +24,7 @@ from benchmarks.statistics import summarise_each
 from benchmarks.workload import Workload
 from forewarn.bundle import Bundle, nodes_by_provider
 from forewarn.bundle.session import open_session
-from forewarn.sequence import AGGREGATES, EncodedHistory, collate
+from forewarn.sequence import AGGREGATES, SILENCE, EncodedHistory, collate
 
 Feed = dict[str, NDArray[Any]]
 
@@ -119,7 +119,7 @@ def bind(session: ort.InferenceSession, provider: str, histories: list[EncodedHi
 def feed_of(session: ort.InferenceSession, histories: list[EncodedHistory]) -> Feed:
     """The graph's inputs for a batch."""
     names = [graph_input.name for graph_input in session.get_inputs()]
-    arrays = collate(histories, aggregates=AGGREGATES in names)
+    arrays = collate(histories, aggregates=AGGREGATES in names, silence=SILENCE in names)
     return {name: np.ascontiguousarray(arrays[name]) for name in names}
 
 

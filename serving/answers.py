@@ -61,11 +61,16 @@ class State(msgspec.Struct):
 
 
 class HistoryAnswer(msgspec.Struct, omit_defaults=True):
-    """One history's scores after its last event; tasks appear under risk, classes or values by their kind."""
+    """One history's scores after its last event; tasks appear under risk, classes or values by their kind.
+
+    Asked `as_of` a later moment, the risk and the last point of the trajectory count with `silence_s`, the seconds
+    since the last event read.
+    """
 
     customer_id: str
     history_id: str
     state: State
+    silence_s: float | None = None
     risk: Named = {}
     classes: Named = {}
     values: Named = {}
@@ -123,6 +128,7 @@ def answer_history(
             truncated=encoded.length < len(visible.events),
             unknown=_unknown(scorer.bundle.featurizer, visible, encoded),
         ),
+        silence_s=encoded.silence_s or None,
         trajectory=points,
         reasons={
             task.name: [Reason.of(*why) for why in reasons(encoded.event_ids, scores[task.name][:, -1], explain)]

@@ -184,6 +184,7 @@ def _facts(engine: Engine) -> bytes:
             "numeric": list(featurizer.attributes),
             "text": manifest.text,
             "max_length": featurizer.config.max_length,
+            "as_of": engine.scorer.ages,
         },
         "model": manifest.model,
         "data": manifest.data,

@@ -147,9 +147,16 @@ class Engine:
             for path, history in zip(question.paths, visible, strict=True)
             if not history.events
         ]  # fmt: skip
+        if not self.scorer.ages:
+            errors += [
+                FieldError(f"{path}as_of", moment.isoformat(), "nothing, as this model's risk ignores silence",
+                           "leave it out, or serve a bundle that was trained with model.ageing=true")
+                for path, moment in zip(question.paths, question.as_of, strict=True)
+                if moment is not None
+            ]  # fmt: skip
         if errors:
             raise invalid(errors)
-        return Prepared(question, visible, self.scorer.encode(visible))
+        return Prepared(question, visible, self.scorer.encode(visible, question.as_of))
 
     def _answer(self, prepared: Prepared, scores: Sequence[Scores]) -> bytes:
         question = prepared.question

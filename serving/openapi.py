@@ -71,7 +71,8 @@ SCORE: dict[str, Any] = {
     "summary": "Risk of one or many histories",
     "description": (
         "Sends events, gets the risk of every task at every horizon, after the last event and (trajectory) after each "
-        "event. `explain` names up to five events per task that raise the risk at its last horizon. The header "
+        "event. `explain` names up to five events per task that raise the risk at its last horizon. `as_of` asks a "
+        "model that ages for the risk at a later moment, after silence since the last event. The header "
         "`x-forewarn-deadline-ms` bounds how long the answer may wait in the queue."
     ),
     "responses": {

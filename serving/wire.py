@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
@@ -22,11 +23,16 @@ _MOST_ERRORS = 10
 
 
 class HistoryBody(msgspec.Struct, forbid_unknown_fields=True):
-    """One customer's events in any order, at least one; events need no `customer_id` of their own."""
+    """One customer's events in any order, at least one; events need no `customer_id` of their own.
+
+    `as_of`, ISO 8601 with a zone and not before the last event, asks for the risk after the silence since that event;
+    only a model that ages can tell.
+    """
 
     customer_id: str | int
     events: list[dict[str, Any]]
     history_id: str | int | None = None
+    as_of: str | None = None
 
 
 class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -36,16 +42,18 @@ class ScoreRequest(msgspec.Struct, forbid_unknown_fields=True):
     customer_id: str | int | None = None
     events: list[dict[str, Any]] | None = None
     history_id: str | int | None = None
+    as_of: str | None = None
     trajectory: bool = True
     explain: Annotated[int, msgspec.Meta(ge=0, le=5)] = 0
 
 
 class Question(NamedTuple):
-    """A valid request: histories and where each is in the body, whether every event's scores are wanted, and how
-    many reasons per task.
+    """A valid request: histories, the moment that each is asked about and where it is in the body, whether every
+    event's scores are wanted, and how many reasons per task.
     """
 
     histories: list[History]
+    as_of: list[datetime | None]
     paths: list[str]
     trajectory: bool
     explain: int
@@ -61,10 +69,13 @@ def decode(body: bytes, limits: ServeConfig) -> Question:
     _check_sizes(bodies, prefixes, limits)
     errors: list[FieldError] = []
     histories = [_history(one, prefix, errors) for one, prefix in zip(bodies, prefixes, strict=True)]
+    found = [history for history in histories if history is not None]
+    moments: list[datetime | None] = [None] * len(bodies)
+    if not errors:
+        moments = [_as_of(*each, errors) for each in zip(bodies, prefixes, found, strict=True)]
     if errors:
         raise invalid(errors[:_MOST_ERRORS])
-    found = [history for history in histories if history is not None]
-    return Question(found, prefixes, request.trajectory, request.explain)
+    return Question(found, moments, prefixes, request.trajectory, request.explain)
 
 
 def _request(body: bytes) -> ScoreRequest:
@@ -83,17 +94,19 @@ def _request(body: bytes) -> ScoreRequest:
 
 def _histories_of(request: ScoreRequest) -> tuple[list[HistoryBody], list[str]]:
     """The histories of a request in either form, and the path of each in the body."""
-    single = request.customer_id is not None or request.events is not None or request.history_id is not None
+    single = any(
+        value is not None for value in (request.customer_id, request.events, request.history_id, request.as_of)
+    )
     if request.histories is not None:
         if single:
-            found = "histories beside customer_id, events or history_id"
+            found = "histories beside customer_id, events, history_id or as_of"
             raise invalid([FieldError("histories", found, "one of the two forms", "move all events into histories")])
         return request.histories, [f"histories[{i}]." for i in range(len(request.histories))]
     if request.customer_id is None or request.events is None:
         missing = "customer_id" if single and request.customer_id is None else "events" if single else "histories"
         fix = 'send {"histories": [{"customer_id": …, "events": […]}]} or {"customer_id": …, "events": […]}'
         raise invalid([FieldError(missing, "nothing", "a value", fix)])
-    return [HistoryBody(request.customer_id, request.events, request.history_id)], [""]
+    return [HistoryBody(request.customer_id, request.events, request.history_id, request.as_of)], [""]
 
 
 def _check_sizes(bodies: list[HistoryBody], prefixes: list[str], limits: ServeConfig) -> None:
@@ -137,6 +150,27 @@ def _history(body: HistoryBody, prefix: str, errors: list[FieldError]) -> Histor
     if len(errors) > before:
         return None
     return make_history(customer_id if body.history_id is None else str(body.history_id), events)
+
+
+def _as_of(body: HistoryBody, prefix: str, history: History, errors: list[FieldError]) -> datetime | None:
+    """The moment that a history is asked about, None for that of its last event; what is wrong goes to `errors`."""
+    if body.as_of is None:
+        return None
+    field, expected = f"{prefix}as_of", "a time with a zone, such as 2026-03-02T09:40:00Z"
+    try:
+        moment = datetime.fromisoformat(body.as_of)
+    except ValueError:
+        errors.append(FieldError(field, repr(body.as_of), expected, "write the time as ISO 8601"))
+        return None
+    last = history.events[-1].ingested_at
+    if moment.tzinfo is None:
+        errors.append(FieldError(field, f"{body.as_of!r} without a zone", expected, "add the zone, Z for UTC"))
+    elif moment < last:
+        fix = "leave out the events after as_of, or ask as of a later time"
+        errors.append(FieldError(field, body.as_of, f"no time before the last event at {last.isoformat()}", fix))
+    else:
+        return moment
+    return None
 
 
 # What msgspec says, taken apart: "Expected `int`, got `str` - at `$.histories[0].customer_id`" and its kin.

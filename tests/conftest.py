@@ -97,3 +97,47 @@ def tiny_histories(tiny_config: TrainConfig, tiny_run: Path) -> list[History]:
     folder = tiny_run / "again"
     splits = LabelledSplits.open(tiny_config.data, load_target(tiny_config), tiny_config.protocol, folder)
     return list(splits.visible("test"))
+
+
+@pytest.fixture(scope="session")
+def silent_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+    """An ageing run on customers whose only signal is silence.
+
+    Pings come every six hours or so, whatever happened before. Where nothing comes, an onset follows some two hours
+    after the sixth hour, and rarely before. So no history is worse than another, and only its silence tells.
+    """
+    import random
+
+    from training.config import compose
+
+    folder, dice = tmp_path_factory.mktemp("silent"), random.Random(0)
+    lines = ["customer_id,type,occurred_at"]
+    for customer in range(120):
+        hours = dice.uniform(0, 24)
+        kind = "ping"
+        while hours < 8 * 24:
+            lines.append(f"c{customer},{kind},{1_772_000_000 + 3_600 * hours:.0f}")
+            ping = dice.expovariate(1 / 6)
+            onset = 6 + dice.expovariate(1 / 2) if dice.random() > 0.03 else dice.uniform(0, 6)
+            kind = "ping" if ping < onset else "onset"
+            hours += min(ping, onset)
+    (folder / "events.csv").write_text("\n".join(lines) + "\n")
+    (folder / "target.yaml").write_text(
+        "name: silent\ncomplete: false\ntasks:\n"
+        "  - {name: onset, kind: hazard, onset: {when: {field: type, equals: onset}}, horizons: [2h, 12h]}\n"
+    )
+    return compose(
+        "data=table", f"data.root={folder}", "data.events=events.csv", f"target={folder / 'target.yaml'}",
+        "protocol=customer", "text=none", "lint=off", "model=tiny", "model.ageing=true", "optim.learning_rate=5e-3",
+        "optim.token_budget=256", "optim.ema=0.9", "trainer.epochs=6", "trainer.progress=false", "trainer.threads=1",
+        "logger=none", "baselines=[]", "bootstrap=0", f"run={folder / 'run'}",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def silent_run(silent_config: TrainConfig) -> Path:
+    """The folder of a whole training run under `silent_config`."""
+    from training.train import train
+
+    train(silent_config)
+    return Path(silent_config.run)

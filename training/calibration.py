@@ -1,22 +1,26 @@
 """Calibration: an affine map of the logits fitted on the validation slice, which training never learned from.
 
 Platt scaling per hazard bin, vector scaling for classes (Platt 1999; Guo et al. 2017, arXiv 1706.04599). A task whose
-slice says too little, or whose likelihood does not improve, keeps the neutral map.
+slice says too little, or whose likelihood does not improve, keeps the neutral map. The map is that of the events
+themselves; what silence adds in a model that ages gets a factor of its own, fitted on the slice's silences.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from forewarn.model import Ensemble, HeadSpec, SequenceModel
+from forewarn.model import CHANGE, Ensemble, HeadSpec, SequenceModel
 from forewarn.model.scores import Calibration
 from forewarn.sequence import INPUT_COLUMNS, RaggedDataset, TokenBudgetBatches
 from training.datamodule import EncodedDataset
 from training.labelled import labels_of
 from training.losses import task_loss
 from training.prepare import Prepared
+from training.silences import AGED_AT_RISK, AGED_ONSET, SILENCE
 from training.weights import RowWeights, WeightsConfig
 
 _TOKEN_BUDGET = 8_192  # padded events per batch
@@ -36,7 +40,8 @@ def calibrate(model: SequenceModel | Ensemble, prepared: Prepared, weights: Weig
         batch = dataset.__getitems__(indices)
         real_BT = torch.arange(batch["position"].shape[1]) < batch["length"].unsqueeze(1)
         with torch.no_grad():
-            outputs = model.eval()(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+            inputs = {name: batch[name] for name in INPUT_COLUMNS if name in batch}
+            outputs = model.eval()(**inputs, silence=batch.get(SILENCE))
         used += [torch.from_numpy(weights_N[index]) for index in indices]
         for name, output in outputs.items():
             raw.setdefault(name, []).append(output[real_BT])
@@ -44,10 +49,14 @@ def calibrate(model: SequenceModel | Ensemble, prepared: Prepared, weights: Weig
             if "." in name:  # labels alone are named "<task>.<part>"
                 labels.setdefault(name, []).append(batch[name][real_BT])
     joined = {name: torch.cat(parts) for name, parts in labels.items()}
-    return {
-        head.name: fit_calibration(head, torch.cat(raw[head.name]), labels_of(head.name, joined), torch.cat(used))
-        for head in model.head_specs
-    }
+    fitted = {}
+    for head in model.head_specs:
+        outputs_NK, labels_N, weight_N = torch.cat(raw[head.name]), labels_of(head.name, joined), torch.cat(used)
+        fitted[head.name] = fit_calibration(head, outputs_NK, labels_N, weight_N)
+        if f"{head.name}{CHANGE}" in raw:
+            change_NSK = torch.cat(raw[f"{head.name}{CHANGE}"])
+            fitted[head.name] = fit_ageing(head, fitted[head.name], outputs_NK, change_NSK, labels_N, weight_N)
+    return fitted
 
 
 def fit_calibration(
@@ -70,7 +79,42 @@ def fit_calibration(
         scale, offset = mapped()
         return task_loss(head.kind, raw_1NK * scale + offset, labels_1N, "prefix", weight_1N)
 
-    optimizer = torch.optim.LBFGS([scale_log, shift], max_iter=100, line_search_fn="strong_wolfe")
+    if not _descend(loss, [scale_log, shift]):
+        return Calibration.neutral(head)
+    scale, offset = mapped()
+    return Calibration(scale.tolist(), offset.tolist())
+
+
+def fit_ageing(
+    head: HeadSpec,
+    calibration: Calibration,
+    raw_NK: Tensor,
+    change_NSK: Tensor,
+    labels: dict[str, Tensor],
+    weight_N: Tensor | None = None,
+) -> Calibration:
+    """Adds the factor on what silences change [N, S, K]; the calibration of the events themselves stays what it is."""
+    fixed_1NK = (raw_NK.float() * torch.tensor(calibration.scale) + torch.tensor(calibration.shift)).unsqueeze(0)
+    weight_1N = None if weight_N is None else weight_N.float().unsqueeze(0)
+    onset_NSK, at_risk_NSK = labels[AGED_ONSET], labels[AGED_AT_RISK]
+    fitted = _enough(head, {"onset": onset_NSK.flatten(0, 1), "at_risk": at_risk_NSK.flatten(0, 1)})
+    factor_log = torch.zeros(head.size, requires_grad=True)
+
+    def loss() -> Tensor:
+        factor, total = (factor_log * fitted).exp(), torch.zeros(())
+        for number, change_NK in enumerate(change_NSK.float().unbind(1)):  # each silence by itself, as in training
+            aged = {"onset": onset_NSK[None, :, number], "at_risk": at_risk_NSK[None, :, number]}
+            total = total + task_loss(head.kind, fixed_1NK + change_NK * factor, aged, "prefix", weight_1N)
+        return total
+
+    if not _descend(loss, [factor_log]):
+        return calibration
+    return calibration._replace(ageing=(factor_log * fitted).exp().tolist())
+
+
+def _descend(loss: Callable[[], Tensor], parameters: list[Tensor]) -> bool:
+    """Minimises a loss in place; whether it ended finite and no higher."""
+    optimizer = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -82,10 +126,8 @@ def fit_calibration(
         before = loss()
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     with torch.no_grad():
-        scale, offset = mapped()
-        if not (torch.isfinite(scale).all() and loss() <= before):
-            return Calibration.neutral(head)
-    return Calibration(scale.tolist(), offset.tolist())
+        finite = all(bool(torch.isfinite(parameter).all()) for parameter in parameters)
+        return finite and bool(loss() <= before)
 
 
 def _enough(head: HeadSpec, labels: dict[str, Tensor]) -> Tensor:

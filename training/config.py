@@ -152,10 +152,24 @@ class TrainConfig:
             raise ValueError(
                 f"precisions: found {self.precisions}, expected fp32 among them, whose scores are measured; add fp32"
             )
+        if self.model.ageing:
+            self._check_ageing()
         if self.lint == "False":  # what YAML makes of a bare off
             self.lint = "off"
         if self.lint not in LINT:
             raise ValueError(f"lint: found {self.lint!r}, expected one of {', '.join(LINT)}; use warn")
+
+    def _check_ageing(self) -> None:
+        if self.data.clock == "none":
+            raise ValueError(
+                "model.ageing: found true with data.clock=none, expected data whose events have times, for silence is "
+                "time; give the data its times, or use model.ageing=false"
+            )
+        if self.hybrid.enabled:
+            raise ValueError(
+                "model.ageing: found true with hybrid.enabled=true, expected one of the two, for trees know no silence "
+                "and would take the network's place; use hybrid.enabled=false, or model.ageing=false"
+            )
 
 
 @dataclass

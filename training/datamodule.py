@@ -18,7 +18,7 @@ from training.labelled import NO_LABEL
 
 def encoded_row(history_id: str, arrays: dict[str, NDArray[Any]]) -> EncodedHistory:
     """The inputs of one dataset row; a row stores no event ids, since no loss and no metric needs them."""
-    inputs = {name: arrays[name] for name in INPUT_COLUMNS}
+    inputs: dict[str, Any] = {name: arrays[name] for name in INPUT_COLUMNS}
     return EncodedHistory(history_id=history_id, event_ids=(), **inputs)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import logging
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,7 +29,8 @@ from forewarn.bundle import Bundle, Manifest, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
 from forewarn.model import Ensemble, Scores, ScoresAndLogits, SequenceModel
-from forewarn.sequence import RaggedDataset, collate
+from forewarn.model.scores import Calibration
+from forewarn.sequence import SILENCE, RaggedDataset, collate
 from training.calibration import calibrate
 from training.command import run_command
 from training.config import ExportConfig, saved_config, typed
@@ -47,6 +49,7 @@ from training.weights import WeightsConfig
 
 log = logging.getLogger(__name__)
 MEASURED = "graph_hash"  # in a run's metrics.json: the graph that its metrics were measured with
+_YEAR_S = 365 * 86_400.0
 _PARITY_HISTORIES = 64  # validation histories that every graph is checked on, beside single events
 
 
@@ -81,7 +84,7 @@ def export_bundle(
         (building / FEATURIZER).write_text(json.dumps(prepared.featurizer.to_dict()))
         (building / TARGET).write_text(prepared.target.to_yaml())
         (building / "calibration.json").write_text(
-            json.dumps({name: own._asdict() for name, own in calibration.items()}, indent=2) + "\n"
+            json.dumps({name: _given(own) for name, own in calibration.items()}, indent=2) + "\n"
         )
         manifest = seal_with(
             building,
@@ -171,8 +174,12 @@ def _parity_feeds(prepared: Prepared) -> Iterator[dict[str, NDArray[Any]]]:
     chosen = np.linspace(0, len(dataset) - 1, min(_PARITY_HISTORIES, len(dataset)), dtype=np.int64)
     histories = [encoded_row(*dataset[int(i)]) for i in chosen]
     longest = sorted(histories, key=lambda history: -history.length)[:4]
-    for batch in (histories[:1], [histories[0].take(slice(0, 1))], histories, longest):
-        yield collate(batch, aggregates=True)
+    for number, batch in enumerate((histories[:1], [histories[0].take(slice(0, 1))], histories, longest)):
+        feed: dict[str, NDArray[Any]] = collate(batch, aggregates=True, silence=True)
+        # Any silence after any event, from none to a year: a graph must age as the network does.
+        draw_BT = np.random.default_rng(number).random(feed[SILENCE].shape)
+        feed[SILENCE] = np.expm1(draw_BT * math.log1p(_YEAR_S)).astype(np.float32)
+        yield feed
 
 
 def _text(model: SequenceModel | Ensemble, prepared: Prepared, folder: Path) -> TextFacts | None:
@@ -189,6 +196,11 @@ def _text(model: SequenceModel | Ensemble, prepared: Prepared, folder: Path) -> 
         shutil.copyfile(path, folder / TEXT_FOLDER / path.name)
     facts = json.loads((folder / TEXT_FOLDER / "text.json").read_text())
     return TextFacts(facts["source"], prepared.featurizer.text_width, facts["max_tokens"])
+
+
+def _given(calibration: Calibration) -> dict[str, list[float]]:
+    """What a calibration holds: one without ageing says nothing of it."""
+    return {name: value for name, value in calibration._asdict().items() if value is not None}
 
 
 def _building(destination: Path) -> Path:

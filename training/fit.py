@@ -90,10 +90,10 @@ def fit_module(
     _, batches = data.batches("train", shuffle=True)
 
     # `last` is written every epoch, `best` only when the validation loss improves.
-    best = BestCheckpoint(folder, "best", monitor="valid/loss", save_last=True, enable_version_counter=False)
+    best = BestCheckpoint(folder, "best", monitor=module.monitored, save_last=True, enable_version_counter=False)
     record = Throughput()
     # The record comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
-    callbacks: list[pl.Callback] = [record, EarlyStopping("valid/loss", patience=config.trainer.patience), best]
+    callbacks: list[pl.Callback] = [record, EarlyStopping(module.monitored, patience=config.trainer.patience), best]
     if config.trainer.progress:
         callbacks.append(TQDMProgressBar(leave=False))
     trainer = make_trainer(config, callbacks, logger=_loggers(config.logger, run))

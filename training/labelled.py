@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,12 +34,16 @@ from forewarn.targets import (
     summarise,
     unit_id,
 )
+from training.silences import silence_arrays
 from training.weights import AGE, LASTED
 
 A = TypeVar("A")  # a label array of numpy or torch
 Arrays = dict[str, NDArray[Any]]
 # What each part of a label holds where there is none: padding, and the context of a window.
-NO_LABEL = {"onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": np.inf, "lasted": np.inf}
+NO_LABEL = {
+    "onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": np.inf, "lasted": np.inf,
+    "silence": 0, "aged_onset": 0, "aged_at_risk": 0,
+}  # fmt: skip
 _DAY = timedelta(days=1)
 
 
@@ -84,20 +89,28 @@ class LabelledSplits:
         """The histories of a split as the model may see them, up to their last labelled row."""
         return (seen for _, seen, _, _ in self.seen(split))
 
-    def labelled(self, split: str) -> Iterator[tuple[History, Arrays]]:
+    def labelled(self, split: str, *, silences: bool = False) -> Iterator[tuple[History, Arrays]]:
         """Visible histories of a split, each with what is known of its rows, arrays of length T.
 
         Labels are named "<task>.<part>"; "case" numbers the cases of the history from 0, -1 for none, and "prefix"
-        counts the events of the row's case so far.
+        counts the events of the row's case so far. `silences` adds what `training.silences` tells an ageing head.
         """
         until = self.assignment.split_until(split)
         for whole, seen, cases, own in self.seen(split):
             found = label_arrays(self.target, label_history(self.target, whole, observed_until=until))
+            if silences:
+                found |= silence_arrays(self.target, whole, len(cases.number), self.span_s, until)
             labels = {name: array[: len(own)] for name, array in found.items()}
             labels |= self._sample(whole.history_id, cases, len(own))
             unlabel(labels, ~own)
             about = {"case": cases.number[: len(own)], "prefix": cases.prefix()[: len(own)]}
             yield seen, labels | {name: array.astype(np.int32) for name, array in about.items()}
+
+    @cached_property
+    def span_s(self) -> float:
+        """Seconds of the data that may be learnt from."""
+        learnt = self.assignment.split_until("train")
+        return max((learnt - min(summary.start for summary in self.index.values())).total_seconds(), 1.0)
 
     def _sample(self, history_id: str, cases: Cases, length: int) -> Arrays:
         """When the unit of a row started and how long it lasted: what `training.weights` needs, in days [T]."""

@@ -15,6 +15,7 @@ def model_card(facts: dict[str, Any]) -> str:
         for model, own in metrics.items()
         for task, figures in own.items()
     ]
+    later = ", and risks as of any moment after it" if facts["model"].get("ageing") else ""
     return "\n".join(
         [
             "# Model card",
@@ -28,7 +29,7 @@ def model_card(facts: dict[str, Any]) -> str:
             "| --- | --- | --- | --- |",
             *tasks,
             "",
-            f"Target `{data['target']}`, hash `{data['target_hash'][:12]}`. One score after every event.",
+            f"Target `{data['target']}`, hash `{data['target_hash'][:12]}`. One score after every event{later}.",
             "",
             "## Learned from",
             "",

@@ -18,6 +18,7 @@ from forewarn.text.words import UNKNOWN_WORD
 from training.config import OptimConfig
 from training.labelled import labels_of
 from training.losses import task_loss
+from training.silences import AGED_AT_RISK, AGED_ONSET, SILENCE
 from training.weights import AGE, RowWeights
 
 LOG_EVERY = 10  # steps between two entries of a logger; logging costs a tiny model as much as a layer
@@ -51,9 +52,14 @@ class SequenceModule(pl.LightningModule):
         return SequenceModel(ModelConfig(**hyperparameters["model"]), shapes, heads)
 
     def loss(self, batch: dict[str, Tensor], stage: str) -> Tensor:
-        """Weighted sum of the task losses, each logged under "<stage>/<task>" (in training at the steps written)."""
+        """Weighted sum of the task losses, each logged under "<stage>/<task>" (in training at the steps written).
+
+        With `model.ageing` hazards also learn from silences. What is returned, "<stage>/objective", adds their loss
+        after silences; "<stage>/loss" stays that of the events themselves, as without ageing.
+        """
         shown = stage == "valid" or (self.global_step + 1) % LOG_EVERY == 0
-        raw = self.model(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+        state_BTD = self.model.states(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
+        raw = self.model.read(state_BTD)
         total = raw[self.model.head_specs[0].name].new_zeros(())
         histories = len(batch["position"])
         rows_BT = self.weights(batch[AGE]) if self.weights is not None else None
@@ -67,7 +73,35 @@ class SequenceModule(pl.LightningModule):
             total = total + head.weight * loss
         if shown:
             self.log(f"{stage}/loss", total, batch_size=histories, prog_bar=True, sync_dist=stage == "valid")
+        if not self.model.config.ageing:
+            return total
+        objective = total + self.silence_loss(self.model.changes(state_BTD, batch[SILENCE]), raw, batch, rows_BT)
+        if shown:
+            self.log(f"{stage}/objective", objective, batch_size=histories, sync_dist=stage == "valid")
+        return objective
+
+    def silence_loss(
+        self, changes: dict[str, Tensor], raw: dict[str, Tensor], batch: dict[str, Tensor], rows_BT: Tensor | None
+    ) -> Tensor:
+        """Weighted sum of the hazards' losses after silences, from what those change [B, T, S, K] of raw outputs.
+
+        The mean over the silences of an event, each with a mean of its own: long ones weigh no less for being rare.
+        """
+        total = batch[SILENCE].new_zeros(())
+        for head in self.model.head_specs:
+            if head.name not in changes:
+                continue
+            onset, at_risk = (batch[f"{head.name}.{part}"] for part in (AGED_ONSET, AGED_AT_RISK))
+            for number, change_BTK in enumerate(changes[head.name].unbind(2)):
+                labels = {"onset": onset[:, :, number], "at_risk": at_risk[:, :, number]}
+                loss = task_loss(head.kind, raw[head.name] + change_BTK, labels, self.optim.weighting, rows_BT)
+                total = total + head.weight * loss / onset.shape[2]
         return total
+
+    @property
+    def monitored(self) -> str:
+        """The validation loss that chooses the epoch: what training minimises."""
+        return "valid/objective" if self.model.config.ageing else "valid/loss"
 
     def training_step(self, batch: dict[str, Tensor], _: int) -> Tensor:
         return self.loss(self.hide(batch), "train")

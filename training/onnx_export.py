@@ -22,6 +22,7 @@ from forewarn.bundle.session import largest_difference, nodes_by_provider, open_
 from forewarn.model import Scores
 
 OPSET = 23
+_DAY_S = 86_400.0
 PARITY_LIMIT = {"fp32": 1e-4, "fp16": 1e-2}  # largest absolute difference of any score
 Feed = dict[str, NDArray[Any]]
 
@@ -115,6 +116,8 @@ def _example(scores: Scores) -> dict[str, Tensor]:
         "numeric": torch.zeros(batch, events, shapes.numerics),
         "position": torch.arange(events, dtype=torch.float32).expand(batch, events).clone(),
     }
+    if scores.model.config.ageing:
+        inputs["silence"] = torch.rand(batch, events) * _DAY_S
     if shapes.text_width or shapes.words:
         inputs["text_index"] = torch.ones(batch, events, dtype=torch.long)
     if shapes.text_width:

@@ -21,12 +21,13 @@ from typing import Any
 from forewarn.events import CORE_FIELDS
 from forewarn.model import InputShapes
 from forewarn.sequence import Featurizer
-from forewarn.targets import TargetSpec
+from forewarn.targets import HazardTask, TargetSpec
 from forewarn.text import Encoder, WordCounts
 from training.config import TrainConfig
 from training.encode import chunks, write_split
 from training.labelled import LabelledSplits, progress
 from training.pretrained import check_featurizer
+from training.silences import PER_EVENT
 from training.text_export import export_text_encoder, open_text_encoder
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,11 @@ def data_folder(config: TrainConfig) -> Path:
 
 def prepare(config: TrainConfig, target: TargetSpec, folder: Path, embed: Encoder | None = None) -> Prepared:
     """Builds (or finds again) the encoded splits of a run below `folder`; `embed` replaces the configured encoder."""
+    if config.model.ageing and not any(isinstance(task, HazardTask) for task in target.tasks):
+        raise ValueError(
+            f"model.ageing: found true, but target {target.name} has no hazard task, expected one whose risk moves "
+            "with silence; use model.ageing=false, or another target"
+        )
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
     if embed is None and config.data.inputs.text:
         embed = open_text_encoder(config.text)
@@ -117,7 +123,8 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, k
         _embed_all(splits, names, embed)
     counts: dict[str, dict[str, int]] = {}
     for split in names:
-        counts[split] = write_split(splits.labelled(split), featurizer, embed, folder / f"{split}.arrow", split)
+        labelled = splits.labelled(split, silences=config.model.ageing and split in FITTED)
+        counts[split] = write_split(labelled, featurizer, embed, folder / f"{split}.arrow", split)
     facts = {
         "fingerprint": splits.store.fingerprint,
         "by": splits.store.by,
@@ -183,4 +190,6 @@ def _key(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None) -> 
         "text": {name: value for name, value in asdict(config.text).items() if name not in _NO_MATTER},
         "encoder": embed.hash if embed is not None else None,
     }
+    if config.model.ageing:
+        deciding["silences"] = PER_EVENT
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()

@@ -32,7 +32,7 @@ def start_from(network: SequenceModel, source: SequenceModel | Ensemble, member:
         different = [
             f"{name}={value!r} (there {getattr(source.config, name)!r})"
             for name, value in vars(network.config).items()
-            if value != getattr(source.config, name) and "dropout" not in name and name != "name"
+            if value != getattr(source.config, name) and "dropout" not in name and name not in ("name", "ageing")
         ]
         if different:
             raise ValueError(

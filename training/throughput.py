@@ -11,6 +11,7 @@ import torch
 
 log = logging.getLogger(__name__)
 LOSSES = ("train/loss", "valid/loss")
+OBJECTIVE = "valid/objective"
 TOKENS_PER_S, REAL_SHARE, WAITING_SHARE = "train/tokens_per_s", "train/real_token_share", "train/waiting_share"
 
 
@@ -18,6 +19,7 @@ class Throughput(pl.Callback):
     """Measures every epoch; `epochs` holds one entry each, and lives in the checkpoint, so a resumed run continues it.
 
     - `train/loss`: mean over the epoch's steps; `valid/loss`: that of the weights that would be kept.
+      Where a head ages, the first counts silences too, and `valid/objective` is the same of the validation split.
     - `train/tokens_per_s`: real events per second of training, all processes together; padding and validation left out.
     - `train/real_token_share`: real events over all positions computed.
     - `train/waiting_share`: share of the time between a step's end and the next one's start, in which the batch is
@@ -63,6 +65,8 @@ class Throughput(pl.Callback):
         train = self._reduced(trainer, float(self._loss) / steps, "mean")
         valid = float(trainer.callback_metrics["valid/loss"])
         self.epochs.append({**dict(zip(LOSSES, (train, valid), strict=True)), **figures})
+        if OBJECTIVE in trainer.callback_metrics:
+            self.epochs[-1][OBJECTIVE] = float(trainer.callback_metrics[OBJECTIVE])
         if trainer.is_global_zero:
             log.info(
                 "epoch %d of %s: train loss %.4f, valid loss %.4f, %s real tokens/s, %.1f %% of the tokens real, "

@@ -23,6 +23,7 @@ DOCUMENTS = [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]
 ROOTS = {
     "training.train": "train",
     "training.evaluate": "evaluate",
+    "training.measure_silences": "evaluate",
     "training.export": "export",
     "training.rolling": "rolling",
     "training.finetune_text": "finetune_text",

@@ -44,7 +44,7 @@ def test_calibration_recovers_a_distortion_of_the_logits() -> None:
     truth = torch.randn(20_000, 1) * 1.5 - 1
     onset = torch.bernoulli(truth.sigmoid()).to(torch.int8)
     labels = {"onset": onset, "at_risk": torch.ones_like(onset, dtype=torch.bool)}
-    scale, shift = fit_calibration(HeadSpec("x", "hazard", 1), (truth - 0.7) / 0.5, labels)
+    scale, shift, _ = fit_calibration(HeadSpec("x", "hazard", 1), (truth - 0.7) / 0.5, labels)
     torch.testing.assert_close(torch.tensor(scale + shift), torch.tensor([0.5, 0.7]), atol=0.06, rtol=0)
 
 
@@ -54,7 +54,7 @@ def test_too_few_onsets_leave_a_bin_as_it_is() -> None:
     onset[:3, 0] = 1
     onset[:200, 1] = 1
     labels = {"onset": onset, "at_risk": torch.ones(500, 2, dtype=torch.bool)}
-    scale, shift = fit_calibration(HeadSpec("x", "hazard", 2), torch.randn(500, 2), labels)
+    scale, shift, _ = fit_calibration(HeadSpec("x", "hazard", 2), torch.randn(500, 2), labels)
     assert (scale[0], shift[0]) == (1.0, 0.0) and shift[1] != 0.0
 
 

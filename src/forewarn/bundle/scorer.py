@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from tqdm import tqdm
 from forewarn.bundle.bundle import Bundle
 from forewarn.bundle.session import PROVIDERS, open_session
 from forewarn.events import History
-from forewarn.sequence import AGGREGATES, EncodedHistory, TokenBudgetBatches, collate, windows
+from forewarn.sequence import AGGREGATES, SILENCE, EncodedHistory, TokenBudgetBatches, collate, windows
 from forewarn.text import CachedEncoder
 
 Scores = dict[str, NDArray[np.float32]]
@@ -32,16 +34,47 @@ class Scorer:
         if bundle.text_folder is not None:
             self.embed = CachedEncoder.open(bundle.text_folder, providers=PROVIDERS[provider], threads=threads)
 
-    def encode(self, histories: Sequence[History]) -> list[EncodedHistory]:
-        """Features and text vectors of histories; of those longer than `max_length`, their last window of events."""
+    @property
+    def ages(self) -> bool:
+        """Whether risks move with silence, so that a score may be asked as of a later moment."""
+        return SILENCE in self.input_names
+
+    def encode(
+        self, histories: Sequence[History], as_of: Sequence[datetime | None] | None = None
+    ) -> list[EncodedHistory]:
+        """Features and text vectors of histories; of those longer than `max_length`, their last window of events.
+
+        `as_of` holds the moment, or None for that of the last event, at which each history is looked at. ValueError
+        where it lies before that event, or the model does not age.
+        """
         longest = self.bundle.featurizer.config.max_length
         embed = self.embed.encode if self.embed is not None else None
         encoded = self.bundle.featurizer.encode(histories, embed)
-        return [e if e.length <= longest else e.take(slice(*windows(e.length, longest)[-1])) for e in encoded]
+        encoded = [e if e.length <= longest else e.take(slice(*windows(e.length, longest)[-1])) for e in encoded]
+        if as_of is None:
+            return encoded
+        return [
+            replace(own, silence_s=self._silence_s(history, moment)) if moment is not None else own
+            for own, history, moment in zip(encoded, histories, as_of, strict=True)
+        ]
+
+    def _silence_s(self, history: History, as_of: datetime) -> float:
+        if not self.ages:
+            raise ValueError(
+                f"as_of: found {as_of.isoformat()}, expected none, for this model's risk does not move with silence; "
+                "leave it out, or train with model.ageing=true"
+            )
+        silence_s = (as_of - history.events[-1].ingested_at).total_seconds()
+        if silence_s < 0:
+            raise ValueError(
+                f"as_of: found {as_of.isoformat()}, expected no moment before the last event of history "
+                f"{history.history_id!r} at {history.events[-1].ingested_at.isoformat()}; leave out later events"
+            )
+        return silence_s
 
     def run(self, encoded: Sequence[EncodedHistory]) -> list[Scores]:
         """Scores per history in one call of the graph: per task risk [T, K], probabilities [T, K] or values [T]."""
-        feed = collate(encoded, aggregates=AGGREGATES in self.input_names)
+        feed = collate(encoded, aggregates=AGGREGATES in self.input_names, silence=self.ages)
         outputs = self.session.run(None, {name: feed[name] for name in self.input_names})
         return [
             {
@@ -63,9 +96,9 @@ class Scorer:
                 scores[i] = score
         return scores
 
-    def score(self, histories: Sequence[History]) -> list[Scores]:
-        """Scores of any number of histories, in the order given."""
-        return self.run_all(self.encode(histories))
+    def score(self, histories: Sequence[History], as_of: Sequence[datetime | None] | None = None) -> list[Scores]:
+        """Scores of any number of histories, in the order given; with `as_of` the last risk of each is as of then."""
+        return self.run_all(self.encode(histories, as_of))
 
     def horizons(self, task: str) -> list[str]:
         """The names along a task's last axis: horizons, classes or the unit."""

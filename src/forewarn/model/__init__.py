@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from forewarn.model.config import HeadSpec, InputShapes, ModelConfig
 from forewarn.model.ensemble import Ensemble
-from forewarn.model.network import SequenceModel
+from forewarn.model.network import CHANGE, SequenceModel
 from forewarn.model.scores import Scores, ScoresAndLogits
 
-__all__ = ["Ensemble", "HeadSpec", "InputShapes", "ModelConfig", "Scores", "ScoresAndLogits", "SequenceModel"]
+__all__ = ["CHANGE", "Ensemble", "HeadSpec", "InputShapes", "ModelConfig", "Scores", "ScoresAndLogits", "SequenceModel"]

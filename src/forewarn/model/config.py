@@ -26,6 +26,7 @@ class ModelConfig:
     event_dropout: float = 0.1  # probability that all fields of a past event are hidden in training
     rotary_base: float = 10_000.0  # longest rotary wavelength is about 2 pi * rotary_base positions
     backbone: str = "transformer"  # what runs over the events: "transformer", or "gru" (causal, as many layers)
+    ageing: bool = False  # hazards also read the seconds since the event, so that risk moves with silence
 
     def __post_init__(self) -> None:
         if self.backbone not in BACKBONES:

@@ -36,7 +36,8 @@ class Ensemble(nn.Module):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        inputs = (categorical, numeric, position, text_index, text_vectors, text_words)
+        inputs = (categorical, numeric, position, text_index, text_vectors, text_words, silence)
         raw = [member(*inputs) for member in self.members]
-        return {head.name: sum(own[head.name] for own in raw) / len(raw) for head in self.head_specs}
+        return {name: sum(own[name] for own in raw) / len(raw) for name in raw[0]}

@@ -18,14 +18,18 @@ from torch.nn import functional as F
 
 from forewarn.model.config import HeadSpec
 from forewarn.model.ensemble import Ensemble
-from forewarn.model.network import SequenceModel
+from forewarn.model.network import CHANGE, SequenceModel
 
 
 class Calibration(NamedTuple):
-    """Affine map of a task's raw outputs: `scale * raw + shift`, one pair per output."""
+    """Affine map of a task's raw outputs: `scale * raw + shift`, one pair per output.
+
+    What silence adds to a hazard's raw outputs is added as it is, or times `ageing`, one factor per output.
+    """
 
     scale: list[float]
     shift: list[float]
+    ageing: list[float] | None = None
 
     @classmethod
     def neutral(cls, head: HeadSpec) -> Calibration:
@@ -48,9 +52,12 @@ class Scores(nn.Module):
         super().__init__()
         self.model = model
         for head in model.head_specs:
-            scale, shift = (calibration or {}).get(head.name, Calibration.neutral(head))
+            scale, shift, ageing = (calibration or {}).get(head.name, Calibration.neutral(head))
             self.register_buffer(f"scale_{head.name}", torch.tensor(scale, dtype=torch.float32))
             self.register_buffer(f"shift_{head.name}", torch.tensor(shift, dtype=torch.float32))
+            if model.config.ageing and head.kind == "hazard":
+                factor = torch.ones(head.size) if ageing is None else torch.tensor(ageing, dtype=torch.float32)
+                self.register_buffer(f"ageing_{head.name}", factor)
 
     def forward(
         self,
@@ -60,8 +67,9 @@ class Scores(nn.Module):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        return self._linked(self.logits(categorical, numeric, position, text_index, text_vectors, text_words))
+        return self._linked(self.logits(categorical, numeric, position, text_index, text_vectors, text_words, silence))
 
     def logits(
         self,
@@ -71,13 +79,17 @@ class Scores(nn.Module):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Calibrated raw outputs [B, T, K] in fp32, one per task: what `link` makes scores of."""
-        raw = self.model(categorical, numeric, position, text_index, text_vectors, text_words)
-        return tuple(
-            raw[head.name].float() * self.get_buffer(f"scale_{head.name}") + self.get_buffer(f"shift_{head.name}")
-            for head in self.model.head_specs
-        )
+        raw = self.model(categorical, numeric, position, text_index, text_vectors, text_words, silence)
+        return tuple(self._calibrated(head.name, raw) for head in self.model.head_specs)
+
+    def _calibrated(self, name: str, raw: dict[str, Tensor]) -> Tensor:
+        logits = raw[name].float() * self.get_buffer(f"scale_{name}") + self.get_buffer(f"shift_{name}")
+        if (change := raw.get(f"{name}{CHANGE}")) is not None:
+            logits = logits + change.float() * self.get_buffer(f"ageing_{name}")
+        return logits
 
     @property
     def output_names(self) -> list[str]:
@@ -99,8 +111,9 @@ class ScoresAndLogits(Scores):
         text_index: Tensor | None = None,
         text_vectors: Tensor | None = None,
         text_words: Tensor | None = None,
+        silence: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
-        logits = self.logits(categorical, numeric, position, text_index, text_vectors, text_words)
+        logits = self.logits(categorical, numeric, position, text_index, text_vectors, text_words, silence)
         return (*self._linked(logits), *logits)
 
     @property

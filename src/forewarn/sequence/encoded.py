@@ -14,6 +14,7 @@ from forewarn.sequence.aggregates import aggregate
 # The arrays of a history that the network reads, by their names in the graph and in a dataset file.
 INPUT_COLUMNS = ("categorical", "numeric", "position", "text_index", "text_vectors", "text_words")
 AGGREGATES = "aggregates"  # a further input of a graph that has trees behind the network
+SILENCE = "silence"  # a further input of a graph whose risk ages
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class EncodedHistory:
     Shapes: categorical int32 [T, C]; numeric float32 [T, F], NaN missing; position float32 [T];
     text_index int32 [T], 0 for no text, else the row plus one of its text in text_vectors float32 [U, E] (a pre-trained
     encoder's) or text_words int32 [U, W] (ids for a learned one, 0 pads). Where the other is used, E or W is 0.
+    `silence_s`: seconds since the last event at which the history is looked at; 0 is right after it.
     """
 
     history_id: str
@@ -33,6 +35,7 @@ class EncodedHistory:
     text_index: NDArray[np.int32]
     text_vectors: NDArray[np.float32]
     text_words: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), dtype=np.int32))
+    silence_s: float = 0.0
 
     @property
     def length(self) -> int:
@@ -64,12 +67,15 @@ class EncodedHistory:
         )
 
 
-def collate(batch: Sequence[EncodedHistory], *, aggregates: bool = False) -> dict[str, NDArray[np.generic]]:
+def collate(
+    batch: Sequence[EncodedHistory], *, aggregates: bool = False, silence: bool = False
+) -> dict[str, NDArray[np.generic]]:
     """Right-pads histories into the graph's inputs; text entries are present only where the model reads text.
 
     Shapes: categorical int64 [B, T, C]; numeric float32 [B, T, F]; position float32 [B, T];
     text_index int64 [B, T]; text_vectors float32 [U, E] or text_words int64 [U, W], U and W at least 1; with
-    `aggregates`, which only a hybrid reads, their columns too: aggregates float32 [B, T, A].
+    `aggregates`, which only a hybrid reads, their columns too: aggregates float32 [B, T, A]; with `silence`, which only
+    a model that ages reads, silence float32 [B, T]: seconds after each event, 0 after all but the last of a history.
     """
     joined = {name: np.concatenate([getattr(history, name) for history in batch]) for name in INPUT_COLUMNS}
     lengths = np.array([history.length for history in batch])
@@ -77,6 +83,10 @@ def collate(batch: Sequence[EncodedHistory], *, aggregates: bool = False) -> dic
     arrays = collate_joined(joined, lengths, texts)
     if aggregates:
         arrays[AGGREGATES] = pad(np.concatenate([history.aggregates() for history in batch]), lengths, 0.0)
+    if silence:
+        after = np.zeros(arrays["position"].shape, dtype=np.float32)
+        after[np.arange(len(batch)), lengths - 1] = [history.silence_s for history in batch]
+        arrays[SILENCE] = after
     return arrays
 
 

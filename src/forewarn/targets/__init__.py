@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from forewarn.targets.cases import Cases
+from forewarn.targets.hazards import HazardLabels, NextOnset, label_silences, next_onset
 from forewarn.targets.horizon import Horizons
-from forewarn.targets.labels import HazardLabels, NextOnset, TaskLabels, label_history, next_onset
+from forewarn.targets.labels import TaskLabels, label_history
 from forewarn.targets.predicate import Predicate, compile_predicate
 from forewarn.targets.protocol import HistorySummary, ProtocolConfig, summarise, unit_id
 from forewarn.targets.spec import TargetSpec
@@ -29,6 +30,7 @@ __all__ = [
     "assign_splits",
     "compile_predicate",
     "label_history",
+    "label_silences",
     "next_onset",
     "start_quantile",
     "summarise",

@@ -16,78 +16,20 @@ Design choices
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 import numpy as np
 
 from forewarn.events import Event, History
-from forewarn.targets.cases import Cases
-from forewarn.targets.horizon import FOREVER, SECOND
+from forewarn.targets.hazards import HazardLabels, label_hazard
 from forewarn.targets.predicate import as_number
 from forewarn.targets.spec import TargetSpec
 from forewarn.targets.tasks import END, ClassificationTask, HazardTask, RegressionTask, Task
+from forewarn.targets.timeline import Timeline
 
 NONE = -1  # a row without class label
-_NEVER = 2**62  # further away than any bin's end
-
-
-@dataclass(frozen=True)
-class HazardLabels:
-    """Discrete-time hazard labels per bin: ``onset`` int8, ``at_risk`` bool and ``observed`` bool, all [T, K].
-
-    A row's bins are at risk up to and including the bin of its onset; masked bins are never at risk. ``observed`` tells
-    whether a bin was watched to its end, also after the onset. Without it a row counts as known from its onset on,
-    which near the end of the observation keeps positives and loses negatives.
-    """
-
-    onset: np.ndarray
-    at_risk: np.ndarray
-    observed: np.ndarray | None = None
-
-    def cumulative(self) -> tuple[np.ndarray, np.ndarray]:
-        """Onset within each horizon int8 [T, K], and whether that is known bool [T, K]."""
-        within = np.logical_or.accumulate(self.onset.astype(bool), axis=1)
-        if self.observed is not None:
-            known = np.logical_and.accumulate(self.observed, axis=1)
-        else:
-            known = within | np.logical_and.accumulate(self.at_risk, axis=1)
-        return (within & known).astype(np.int8), known
-
-
 TaskLabels = HazardLabels | np.ndarray
-
-
-@dataclass(frozen=True)
-class NextOnset:
-    """The onset that each row waits for, int64 [T]: its number in the history from 0, and its distance; -1 for none.
-
-    ``span`` is in µs, ``events`` counts events as the model sees them; a hidden onset comes right after the last.
-    """
-
-    number: np.ndarray
-    span: np.ndarray
-    events: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Timeline:
-    """What the labelling of one history needs to know; N all events, T rows."""
-
-    events: list[Event]
-    visible: np.ndarray  # bool [N], not hidden
-    rows: np.ndarray  # int64 [T], index of each row's event among all
-    times: np.ndarray  # int64 [N], µs
-    until: int  # µs, last moment of observation
-    closed: bool  # the history ended, and its end was observed
-
-    def of(self, own: np.ndarray, complete: bool) -> _Timeline:
-        """The timeline of some of the events alone, by their indices."""
-        visible, times = self.visible[own], self.times[own]
-        rows = np.flatnonzero(visible & (times <= self.until))
-        closed = complete and int(times[-1]) <= self.until
-        return _Timeline([self.events[i] for i in own.tolist()], visible, rows, times, self.until, closed)
 
 
 def label_history(
@@ -100,38 +42,14 @@ def label_history(
     (-1 without label) or transformed numbers float32 [T] (NaN without label). Classes must be fitted.
     """
     complete = spec.complete if complete is None else complete
-    line = _timeline(spec, history, observed_until, complete)
+    line = Timeline.build(spec, history, observed_until, complete)
     if spec.per is None:
         return {task.name: _label(task, line) for task in spec.tasks}
-    cases = [(own, line.of(own, complete)) for own in Cases.of(line.events, spec.per).events()]
-    parts = [(np.searchsorted(line.rows, own[case.rows]), case) for own, case in cases if len(case.rows)]
+    parts = line.parts(spec.per, complete)
     return {task.name: _scattered(task, [(at, _label(task, case)) for at, case in parts], line) for task in spec.tasks}
 
 
-def next_onset(
-    spec: TargetSpec, task: HazardTask, history: History, *, observed_until: datetime | None = None
-) -> NextOnset:
-    """The observed onset ahead of every row of a whole history, however far; rows as in ``label_history``."""
-    line = _timeline(spec, history, observed_until, spec.complete)
-    onsets, _ = _onsets(task, line)
-    return _ahead(task, line, onsets)
-
-
-def _timeline(spec: TargetSpec, history: History, observed_until: datetime | None, complete: bool) -> _Timeline:
-    events = history.events
-    # Whole microseconds: a float of seconds holds them to 0.2 µs, so rounding is exact.
-    seconds = np.fromiter((event.ingested_at.timestamp() for event in events), np.float64, len(events))
-    times = np.rint(seconds * SECOND).astype(np.int64)
-    if observed_until is not None:
-        until = round(observed_until.timestamp() * SECOND)
-    else:
-        until = _NEVER if complete or not events else int(times[-1])
-    visible = spec.seen(events)
-    closed = complete and (not events or int(times[-1]) <= until)
-    return _Timeline(events, visible, np.flatnonzero(visible & (times <= until)), times, until, closed)
-
-
-def _scattered(task: Task, parts: list[tuple[np.ndarray, TaskLabels]], line: _Timeline) -> TaskLabels:
+def _scattered(task: Task, parts: list[tuple[np.ndarray, TaskLabels]], line: Timeline) -> TaskLabels:
     """The labels of all rows from those of the cases, each given with the numbers of its rows."""
     if isinstance(task, HazardTask):
         shape = len(line.rows), len(task.horizons.names)
@@ -148,81 +66,15 @@ def _scattered(task: Task, parts: list[tuple[np.ndarray, TaskLabels]], line: _Ti
     return labels
 
 
-def _label(task: Task, line: _Timeline) -> TaskLabels:
+def _label(task: Task, line: Timeline) -> TaskLabels:
     if isinstance(task, HazardTask):
-        return _label_hazard(task, line)
+        return label_hazard(task, line)
     if isinstance(task, ClassificationTask):
         return _label_classes(task, line)
     return _label_numbers(task, line)
 
 
-def _label_hazard(task: HazardTask, line: _Timeline) -> HazardLabels:
-    horizons, rows = task.horizons, line.rows
-    edges = horizons.edges
-    onsets, resting = _onsets(task, line)
-    ahead = _ahead(task, line, onsets)
-    distance = np.full(len(rows), _NEVER, np.int64)
-    found = ahead.number >= 0
-    if horizons.clock:
-        here, end = line.times[rows], line.until
-    else:
-        here, end = np.arange(len(rows)), _NEVER if line.closed else len(rows) - 1
-    distance[found] = np.maximum((ahead.span if horizons.clock else ahead.events)[found], 1)
-
-    bins = np.searchsorted(edges, distance, side="left") - 1  # -1: within the lead, K: none
-    observed = here[:, None] + edges[None, 1:] <= end
-    observed[:, edges[1:] >= FOREVER] = line.closed
-    masked = (bins < 0) | resting[rows]
-    if task.only_when is not None:
-        masked |= ~task.only_when(line.events)[rows]
-    observed = np.logical_and.accumulate(observed, axis=1) & ~masked[:, None]
-    number = np.arange(len(edges) - 1)
-    at_risk = observed & (number <= bins[:, None])
-    return HazardLabels((at_risk & (number == bins[:, None])).astype(np.int8), at_risk, observed)
-
-
-def _ahead(task: HazardTask, line: _Timeline, onsets: np.ndarray) -> NextOnset:
-    rows = line.rows
-    # A final outcome is also the label of the last event itself.
-    following = np.searchsorted(onsets, rows, side="left" if task.at == "last" else "right")
-    found = following < len(onsets)
-    onset = onsets[following[found]]
-    number, span, events = np.full((3, len(rows)), -1, np.int64)
-    number[found] = following[found]
-    span[found] = line.times[onset] - line.times[rows[found]]
-    # Events are counted as the model sees them; a hidden onset comes right after the last visible event.
-    before = np.cumsum(line.visible) - line.visible
-    events[found] = before[onset] - np.flatnonzero(found)
-    return NextOnset(number, span, events)
-
-
-def _onsets(task: HazardTask, line: _Timeline) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the observed onsets, ascending, and which events rest in a cooldown, bool [N]."""
-    flags = task.when(line.events) & (line.times <= line.until)
-    resting = np.zeros(len(flags), bool)
-    if task.at == "last":
-        flags[:-1] = False
-        return np.flatnonzero(flags & line.closed), resting
-    candidates = np.flatnonzero(flags)
-    if task.until is None and task.rest is None:
-        return candidates, resting
-    closings = np.flatnonzero(task.until(line.events)) if task.until is not None else None
-    kept, free = [], 0
-    for onset in candidates.tolist():
-        if onset < free:
-            continue
-        kept.append(onset)
-        if closings is not None:
-            later = closings[np.searchsorted(closings, onset, side="right") :]
-            end = int(later[0]) if len(later) else len(flags)
-            free = end + 1  # the closing event is an observation point again, but no onset
-        else:
-            end = free = int(np.searchsorted(line.times, line.times[onset] + task.rest, side="left"))
-        resting[onset:end] = True
-    return np.array(kept, np.int64), resting
-
-
-def _label_classes(task: ClassificationTask, line: _Timeline) -> np.ndarray:
+def _label_classes(task: ClassificationTask, line: Timeline) -> np.ndarray:
     if task.classes is None:
         raise ValueError(f"task {task.name}: found no classes, expected them fitted; call spec.with_classes(histories)")
     number = {name: i for i, name in enumerate(task.classes)}
@@ -236,7 +88,7 @@ def _label_classes(task: ClassificationTask, line: _Timeline) -> np.ndarray:
     return _only_when(task, line, labels, NONE)
 
 
-def _label_numbers(task: RegressionTask, line: _Timeline) -> np.ndarray:
+def _label_numbers(task: RegressionTask, line: Timeline) -> np.ndarray:
     rows, times = line.rows, line.times
     values = np.full(len(rows), np.nan)
     if task.field == "gap":
@@ -251,7 +103,7 @@ def _label_numbers(task: RegressionTask, line: _Timeline) -> np.ndarray:
     return _only_when(task, line, task.forward(values), np.nan).astype(np.float32)
 
 
-def _labelled_events(task: ClassificationTask | RegressionTask, line: _Timeline) -> list[Event | None]:
+def _labelled_events(task: ClassificationTask | RegressionTask, line: Timeline) -> list[Event | None]:
     """The event whose field labels each row: the row's own, the next visible one, or the last of all."""
     own: list[Event | None] = [line.events[i] for i in line.rows.tolist()]
     if task.at == "same":
@@ -262,7 +114,7 @@ def _labelled_events(task: ClassificationTask | RegressionTask, line: _Timeline)
 
 
 def _only_when(
-    task: ClassificationTask | RegressionTask, line: _Timeline, labels: np.ndarray, missing: float
+    task: ClassificationTask | RegressionTask, line: Timeline, labels: np.ndarray, missing: float
 ) -> np.ndarray:
     if task.only_when is not None:
         labels[~task.only_when(line.events)[line.rows]] = missing

@@ -8,7 +8,8 @@ from datetime import datetime
 import numpy as np
 
 from forewarn.events import History
-from forewarn.targets.labels import HazardLabels, TaskLabels, label_history
+from forewarn.targets.hazards import HazardLabels
+from forewarn.targets.labels import TaskLabels, label_history
 from forewarn.targets.lint.measures import Codes, Floats
 from forewarn.targets.lint.table import Mask, RowLabels
 from forewarn.targets.protocol import ProtocolConfig
