@@ -56,7 +56,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         else:
             remote = score_remote(config.url, list(splits.visible(config.split)), bundle)
             scores = {task.name: as_labelled(task, remote[task.name]) for task in bundle.target.tasks}
-        metrics = measure(bundle.target, rows, scores, config.bootstrap)
+        weights = {task.name: task.class_weights for task in bundle.manifest.tasks if task.class_weights}
+        metrics = measure(bundle.target, rows, scores, config.bootstrap, class_weights=weights)
         if config.scores:
             write_scores(out / "scores.parquet", rows, scores)
         numbers = None

@@ -25,7 +25,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from forewarn.bundle import Bundle, Manifest, TextFacts, seal
+from forewarn.bundle import Bundle, Manifest, TaskOutputs, TextFacts, seal
 from forewarn.bundle.bundle import FEATURIZER, TARGET, TEXT_FOLDER
 from forewarn.bundle.manifest import MANIFEST, METRICS, MODEL_CARD
 from forewarn.model import Ensemble, Scores, ScoresAndLogits, SequenceModel
@@ -132,12 +132,18 @@ def record_metrics(bundle: Path, metrics: dict[str, Any]) -> Manifest:
         shutil.copytree(bundle, building, copy_function=os.link, dirs_exist_ok=True)
         for name in (METRICS, MODEL_CARD, MANIFEST):
             (building / name).unlink()
-        names = ("created", "git_commit", "versions", "tasks", "graphs", "text", "model", "data", "parity")
-        manifest = seal_with(building, metrics, **{name: getattr(manifest, name) for name in names})
+        names = ("created", "git_commit", "versions", "graphs", "text", "model", "data", "parity")
+        tasks = [_weighed(task, metrics.get(task.scorer, {}).get(task.name, {})) for task in manifest.tasks]
+        kept = {name: getattr(manifest, name) for name in names}
+        manifest = seal_with(building, metrics, tasks=tasks, **kept)
         _publish(building, bundle)
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return manifest
+
+
+def _weighed(task: TaskOutputs, measured: dict[str, Any]) -> TaskOutputs:
+    return structs.replace(task, class_weights=measured.get("class_weights", []))
 
 
 def measured_graph(manifest: Manifest) -> str | None:

@@ -66,17 +66,29 @@ def as_labelled(task: Task, values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def measure(
-    target: TargetSpec, rows: SplitRows, scores: Mapping[str, NDArray[Any]], resamples: int, seed: int = 0
+    target: TargetSpec,
+    rows: SplitRows,
+    scores: Mapping[str, NDArray[Any]],
+    resamples: int,
+    seed: int = 0,
+    class_weights: Mapping[str, list[float]] | None = None,
 ) -> dict[str, Any]:
-    """Metrics of every task that there are scores of, as in metrics.json."""
+    """Metrics of every task that there are scores of, as in metrics.json; `class_weights` by task."""
     return {
-        task.name: measure_task(task, scores[task.name], rows, resamples, seed)
+        task.name: measure_task(task, scores[task.name], rows, resamples, seed, (class_weights or {}).get(task.name))
         for task in target.tasks
         if task.name in scores
     }
 
 
-def measure_task(task: Task, predictions: NDArray[Any], rows: SplitRows, resamples: int, seed: int) -> dict[str, Any]:
+def measure_task(
+    task: Task,
+    predictions: NDArray[Any],
+    rows: SplitRows,
+    resamples: int,
+    seed: int,
+    class_weights: list[float] | None = None,
+) -> dict[str, Any]:
     """Metrics of one task, from its predictions in the layout of `score_split`."""
     own = rows.tasks[task.name]
     return evaluate_task(
@@ -88,4 +100,5 @@ def measure_task(task: Task, predictions: NDArray[Any], rows: SplitRows, resampl
         histories=own.case(),
         resamples=resamples,
         seed=seed,
+        class_weights=class_weights,
     )

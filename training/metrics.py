@@ -12,7 +12,7 @@ Design choices
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,14 +34,15 @@ def evaluate_task(
     histories: NDArray[np.generic] | None = None,
     resamples: int = 200,
     seed: int = 0,
+    class_weights: Sequence[float] | None = None,
 ) -> dict[str, Any]:
     """Measure predictions of N rows against their labels.
 
     predictions: hazard cumulative risk [N, K]; classification probabilities [N, classes]; regression [N], transformed
     like the labels. labels: as from ``label_history``, rows concatenated. clusters [N]: history or customer of each
     row, what the bootstrap resamples. prefix [N]: number of events of the row, from 1. histories [N]: history or case
-    of each row, for the fixed cohort and the recall of incidents; ``clusters`` when not given. Rows without label are
-    left out here.
+    of each row, for the fixed cohort and the recall of incidents; ``clusters`` when not given. class_weights: of
+    the balanced choice (``training.decision``), told with what it gives. Rows without label are left out here.
     """
     if len(predictions) != len(clusters) or len(predictions) != len(prefix):
         raise ValueError(
@@ -49,7 +50,7 @@ def evaluate_task(
             "prefixes, expected one of each per row; give rows in one order"
         )
     histories = clusters if histories is None else histories
-    judged = list(judge(task, predictions, labels, histories))
+    judged = list(judge(task, predictions, labels, histories, class_weights))
     if isinstance(task, HazardTask):
         assert isinstance(labels, HazardLabels)
         horizons = {}
@@ -77,7 +78,11 @@ def evaluate_task(
 
 
 def judge(
-    task: Task, predictions: NDArray[np.floating], labels: TaskLabels, units: NDArray[np.generic]
+    task: Task,
+    predictions: NDArray[np.floating],
+    labels: TaskLabels,
+    units: NDArray[np.generic],
+    class_weights: Sequence[float] | None = None,
 ) -> Iterator[tuple[NDArray[np.bool_], Metric]]:
     """What is measured of N rows: which of them are labelled [N], and the measures as a function of their weights.
 
@@ -90,7 +95,7 @@ def judge(
             yield known_N, Ranking(risk_N[known_N], within_N[known_N], units[known_N])
     elif isinstance(task, ClassificationTask):
         assert isinstance(labels, np.ndarray)
-        yield (known_N := labels >= 0), class_measures(predictions[known_N], labels[known_N])
+        yield (known_N := labels >= 0), class_measures(predictions[known_N], labels[known_N], class_weights)
     else:
         assert isinstance(labels, np.ndarray)
         yield (known_N := np.isfinite(labels)), error_measures(task, predictions[known_N], labels[known_N])
@@ -135,24 +140,38 @@ def _shares(task: ClassificationTask, label_N: NDArray[np.integer]) -> dict[str,
     return {"prevalence": dict(zip(classes, share.tolist(), strict=False))}
 
 
-def class_measures(probability_NC: NDArray[np.floating], label_N: NDArray[np.integer]) -> Metric:
-    """Accuracy, macro-F1 and log loss of class probabilities, as a function of row weights [R, N]."""
+def class_measures(
+    probability_NC: NDArray[np.floating],
+    label_N: NDArray[np.integer],
+    class_weights: Sequence[float] | NDArray[np.floating] | None = None,
+) -> Metric:
+    """Accuracy, macro-F1 and log loss of class probabilities, as a function of row weights [R, N].
+
+    With `class_weights` also the macro-F1 of the balanced choice, of `training.decision`.
+    """
     size = probability_NC.shape[1]
     guess_N = probability_NC.argmax(axis=1)
     likelihood_N = np.clip(probability_NC[np.arange(len(label_N)), label_N], 1e-7, 1.0)
     log_loss_N = -np.log(likelihood_N.astype(np.float64))
-    pair_N = label_N * size + guess_N
+
+    def macro_f1(guess_N: NDArray[np.integer], weight_RN: Floats) -> Floats:
+        pairs = np.stack([np.bincount(label_N * size + guess_N, weight, minlength=size**2) for weight in weight_RN])
+        f1_RC = f1_scores(pairs.reshape(-1, size, size).astype(np.float64))
+        mean_R: Floats = np.nanmean(f1_RC, axis=1)  # over the classes that occur, in truth or in guess
+        return mean_R
 
     def measure(weight_RN: Floats) -> dict[str, Floats]:
-        pairs = np.stack([np.bincount(pair_N, weight, minlength=size**2) for weight in weight_RN])
-        f1_RC = f1_scores(pairs.reshape(-1, size, size).astype(np.float64))
         hits_R = weight_RN @ (guess_N == label_N)
         total_R = weight_RN.sum(axis=1)
-        return {
+        found = {
             "accuracy": hits_R / total_R,
-            "macro_f1": np.nanmean(f1_RC, axis=1),  # over the classes that occur, in truth or in guess
+            "macro_f1": macro_f1(guess_N, weight_RN),
             "log_loss": weight_RN @ log_loss_N / total_R,
         }
+        if class_weights is not None:
+            balanced_N = (probability_NC * np.asarray(class_weights)).argmax(axis=1)
+            found["macro_f1_balanced"] = macro_f1(balanced_N, weight_RN)
+        return found
 
     return measure
 

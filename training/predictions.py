@@ -5,14 +5,15 @@ With the rows of `data/encoded/test.arrow` they allow any comparison afterwards,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from forewarn.targets import TargetSpec
+from forewarn.targets import ClassificationTask, TargetSpec
+from training.decision import balanced_weights
 from training.measure import SplitRows, TaskScores, measure
 
 _FILE = "predictions.npz"
@@ -20,18 +21,39 @@ _FILE = "predictions.npz"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Of one model: scores of the test rows, and per task what was found while it was fitted."""
+    """Of one model: scores of the test rows; per task what was found while it was fitted, and what classes weigh."""
 
     scores: TaskScores = field(default_factory=dict)
     fitted: dict[str, dict[str, Any]] = field(default_factory=dict)
+    class_weights: dict[str, list[float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        score: Callable[[SplitRows], TaskScores],
+        target: TargetSpec,
+        valid: SplitRows,
+        test: SplitRows,
+        fitted: dict[str, dict[str, Any]] | None = None,
+    ) -> Predictions:
+        """What `score` says of the test rows, and of the validation rows where classes are to be weighed by them."""
+        classes = [task for task in target.tasks if isinstance(task, ClassificationTask)]
+        said, weights = score(valid) if classes else {}, {}
+        for task in classes:
+            if task.name in said:
+                label_N = valid.tasks[task.name].label()
+                assert isinstance(label_N, np.ndarray)
+                known_N = label_N >= 0
+                weights[task.name] = balanced_weights(said[task.name][known_N], label_N[known_N])
+        return cls(score(test), fitted or {}, weights)
 
     def measured(self, target: TargetSpec, rows: SplitRows, resamples: int, seed: int) -> dict[str, Any]:
         """Metrics per task as in metrics.json, with what was found under "fitted"."""
-        metrics = measure(target, rows, self.scores, resamples, seed)
-        return {
-            task: own | ({"fitted": self.fitted[task]} if self.fitted.get(task) else {})
-            for task, own in metrics.items()
-        }
+        metrics = measure(target, rows, self.scores, resamples, seed, self.class_weights)
+        for name, told in (("fitted", self.fitted), ("class_weights", self.class_weights)):
+            for task in metrics.keys() & told.keys():
+                metrics[task][name] = told[task]
+        return metrics
 
 
 def save_predictions(run: Path, models: Mapping[str, Predictions]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +15,18 @@ from training.network_outputs import network_outputs
 from training.prepare import Prepared
 
 
-def recurrent_scores(config: TrainConfig, prepared: Prepared, test: SplitRows, folder: Path) -> TaskScores:
-    """Trains one GRU in `folder` and scores every task, on the rows of the transformer."""
+def recurrent_scores(config: TrainConfig, prepared: Prepared, folder: Path) -> Callable[[SplitRows], TaskScores]:
+    """Trains one GRU in `folder`; what scores every task with it, on the rows of the transformer."""
     model = replace(config.model, backbone="gru")
     own = replace(config, model=model, logger=LoggerConfig("none"), ensemble=1, pretrained=None)
     network = fit(own, prepared, folder).model
     scores = Scores(network, calibrate(network, prepared, config.weights)).eval()
-    found = network_outputs(scores, test.histories)
-    return {
-        task.name: output[:, 0] if task.kind == "regression" else output
-        for task, output in zip(prepared.target.tasks, found, strict=True)
-    }
+
+    def score(rows: SplitRows) -> TaskScores:
+        found = network_outputs(scores, rows.histories)
+        return {
+            task.name: output[:, 0] if task.kind == "regression" else output
+            for task, output in zip(prepared.target.tasks, found, strict=True)
+        }
+
+    return score

@@ -24,7 +24,12 @@ METRICS = {
         "incidents_5": "incidents at 5 %",
         "incidents_12": "incidents at 12 %",
     },
-    "classification": {"accuracy": "accuracy", "macro_f1": "macro-F1", "log_loss": "log loss"},
+    "classification": {
+        "accuracy": "accuracy",
+        "macro_f1": "macro-F1",
+        "macro_f1_balanced": "balanced macro-F1",
+        "log_loss": "log loss",
+    },
     "regression": {"mae": "MAE"},
 }
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from forewarn.bundle import Bundle, Manifest, Scorer
 from forewarn.model import Ensemble, Scores, SequenceModel
 from forewarn.sequence import RaggedDataset
-from training.baselines import FLAT, fit_baselines
+from training.baselines import FLAT, Baseline, fit_baselines
 from training.calibration import calibrate
 from training.command import make_folder, run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
@@ -79,12 +81,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
     bundle = run / "bundle"
     manifest = export_bundle(fitted.model, prepared, bundle, config.precisions, weights=config.weights)
     network = config.model.backbone
-    test = SplitRows.load(prepared.split("test"), prepared.target)
+    valid, test = (SplitRows.load(prepared.split(name), prepared.target) for name in ("valid", "test"))
     # What is measured is what is served: the scores of the bundle's own graph.
-    said = {network: Predictions(score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target))}
+    said = {network: Predictions.of(served_by(bundle), prepared.target, valid, test)}
     if config.hybrid.enabled:
-        said["hybrid"], manifest = ship_hybrid(config, prepared, fitted.model, test, bundle)
-    said |= baselines(prepared, test, config)
+        said["hybrid"], manifest = ship_hybrid(config, prepared, fitted.model, valid, test, bundle)
+    said |= baselines(prepared, valid, test, config)
     if config.predictions:
         save_predictions(run, said)
     metrics = {model: own.measured(prepared.target, test, config.bootstrap, config.seed) for model, own in said.items()}
@@ -106,7 +108,13 @@ def train(config: TrainConfig) -> dict[str, Any]:
     return {"run": run, "bundle": bundle, "model_hash": manifest.model_hash, "headline": figures, **shown}
 
 
-def baselines(prepared: Prepared, test: SplitRows, config: TrainConfig) -> dict[str, Predictions]:
+def served_by(bundle: Path) -> Callable[[SplitRows], TaskScores]:
+    """What a bundle's own graph says of rows."""
+    scorer = Scorer(Bundle.load(bundle))
+    return lambda rows: score_split(scorer, rows.histories, scorer.bundle.target)
+
+
+def baselines(prepared: Prepared, checked: SplitRows, test: SplitRows, config: TrainConfig) -> dict[str, Predictions]:
     """What every baseline says of the rows of the transformer."""
     if not config.baselines:
         return {}
@@ -119,35 +127,48 @@ def baselines(prepared: Prepared, test: SplitRows, config: TrainConfig) -> dict[
         log.info("fitting baselines of task %s", task.name)
         fitted = fit_baselines(train[task.name], valid[task.name], task, config.seed, flat, config.boosting)
         for name, baseline in fitted.items():
-            said[name].scores[task.name] = baseline(test.tasks[task.name])
+            own = Predictions.of(partial(_scores_of, baseline), prepared.target, checked, test)
+            said[name].scores.update(own.scores)
+            said[name].class_weights.update(own.class_weights)
             said[name].fitted[task.name] = baseline.facts
     if "gru" in config.baselines and config.model.backbone != "gru":
         log.info("training the GRU baseline")
-        said["gru"] = Predictions(recurrent_scores(config, prepared, test, Path(config.run) / "gru"))
+        score = recurrent_scores(config, prepared, Path(config.run) / "gru")
+        said["gru"] = Predictions.of(score, prepared.target, checked, test)
     return said
 
 
+def _scores_of(baseline: Baseline, rows: SplitRows) -> TaskScores:
+    return {baseline.task.name: baseline(rows.tasks[baseline.task.name])}
+
+
 def ship_hybrid(
-    config: TrainConfig, prepared: Prepared, model: SequenceModel | Ensemble, test: SplitRows, bundle: Path
+    config: TrainConfig,
+    prepared: Prepared,
+    model: SequenceModel | Ensemble,
+    valid: SplitRows,
+    test: SplitRows,
+    bundle: Path,
 ) -> tuple[Predictions, Manifest]:
     """Fits the hybrid, exports the bundle again with it where it wins; what it says, and the manifest then."""
     run = Path(config.run)
     scores = Scores(model, calibrate(model, prepared, config.weights)).eval()
     fitted = fit_hybrid(config, prepared, scores, run / "hybrid")
     manifest = Bundle.load(bundle).manifest
-    features_ND = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
-    found: TaskScores = {
-        task.name: fitted.hybrid(task, features_ND)
-        for task in prepared.target.tasks
-        if task.name in fitted.hybrid.models
-    }
+
+    def score(rows: SplitRows) -> TaskScores:
+        features_ND = hybrid_features(rows.histories, network_outputs(scores.logits, rows.histories))
+        tasks = [task for task in prepared.target.tasks if task.name in fitted.hybrid.models]
+        return {task.name: fitted.hybrid(task, features_ND) for task in tasks}
+
+    said = Predictions.of(score, prepared.target, valid, test, fitted.facts)
     if fitted.wins:
         winner = fitted.hybrid.only(fitted.wins)
         winner.save(run / HYBRID)
         manifest = export_bundle(model, prepared, bundle, config.precisions, weights=config.weights, hybrid=winner)
-        served = score_split(Scorer(Bundle.load(bundle)), test.histories, prepared.target)
-        found |= {name: served[name] for name in fitted.wins}
-    return Predictions(found, {name: fitted.facts[name] for name in found}), manifest
+        served = served_by(bundle)(test)
+        said.scores.update({name: served[name] for name in fitted.wins})
+    return said, manifest
 
 
 def resumed(run: Path, named: bool) -> TrainConfig:

@@ -12,7 +12,8 @@ from omegaconf import MISSING
 SHIPPED = "shipped"  # the row of what scores a task in the bundle
 LOWER = ("brier", "ece", "log_loss", "mae")  # measures of which less is better
 MEASURES = (
-    "auroc", "auprc", "recall_5", "recall_12", "incidents_5", "incidents_12", "accuracy", "macro_f1", *LOWER,
+    "auroc", "auprc", "recall_5", "recall_12", "incidents_5", "incidents_12", "accuracy", "macro_f1",
+    "macro_f1_balanced", *LOWER,
 )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ class TaskOutputs(msgspec.Struct, frozen=True):
     kind: str
     outputs: list[str]
     transform: str = "none"  # regression only: how the user's value was transformed before it was learned
+    class_weights: list[float] = []  # classification only: the balanced choice is the largest of probability x weight
     scorer: str = "transformer"  # what scores it: transformer, gru, or hybrid for trees behind the network
 
 
