@@ -20,6 +20,7 @@ MODULES = {
     "evaluate": "training.evaluate",
     "export": "training.export",
     "rolling": "training.rolling",
+    "learning_curve": "training.learning_curve",
     "finetune_text": "training.finetune_text",
     "lint": "training.lint",
     "simulate": "training.simulate",
@@ -92,7 +93,7 @@ def test_every_target_is_a_valid_spec_of_its_own_name(name: str) -> None:
     assert TargetSpec.from_yaml(spec.to_yaml()).hash == spec.hash
 
 
-@pytest.mark.parametrize("root", ["train", "bench", "evaluate", "rolling"])
+@pytest.mark.parametrize("root", ["train", "bench", "evaluate", "rolling", "learning_curve"])
 def test_help_lists_the_groups_of_the_program_with_all_their_options_and_no_others(root: str) -> None:
     importlib.import_module(MODULES[root])
     with initialize_config_dir(str(CONF), version_base=None):
@@ -110,7 +111,7 @@ def test_a_program_leaves_no_log_file_where_it_is_started(root: str) -> None:
     assert "file" not in hydra.job_logging.root.handlers
 
 
-@pytest.mark.parametrize("root", ["train", "export", "evaluate", "rolling", "serve"])
+@pytest.mark.parametrize("root", ["train", "export", "evaluate", "rolling", "learning_curve", "serve"])
 def test_help_shows_commands_to_copy(root: str) -> None:
     importlib.import_module(MODULES[root])
     with initialize_config_dir(str(CONF), version_base=None):

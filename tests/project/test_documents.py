@@ -26,6 +26,7 @@ ROOTS = {
     "training.measure_silences": "evaluate",
     "training.export": "export",
     "training.rolling": "rolling",
+    "training.learning_curve": "learning_curve",
     "training.finetune_text": "finetune_text",
     "training.lint": "lint",
     "training.simulate": "simulate",

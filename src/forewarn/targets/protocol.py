@@ -32,13 +32,14 @@ class ProtocolConfig:
     data_end: str | None = None  # temporal: ISO 8601 time after which nothing is known, of the test neither
     valid: str = "latest"  # which modelling histories validate: latest (by start) or random
     valid_fraction: float = 0.2  # share of the modelling histories; calibration is fitted on a part of them
+    train_fraction: float = 1.0  # share of the training customers that train; a smaller one lies within a larger
     purge: str = "0s"  # temporal: time before the cut that is not learnt from, such as 7d
     straddlers: str = "censor"  # temporal: histories still going on at cut - purge: censor or drop
     start: str = "first_event"  # when a history starts: first_event, or an attribute holding epoch seconds
     end: str = "last_event"  # when it ends: last_event, or an attribute holding epoch seconds
     max_prefix: int | None = None  # train and evaluate on the first max_prefix events of a history (or case) only
     customer_test_fraction: float = 0.25  # customer: share of customers; random: share of histories
-    seed: int = 0  # of the customer and random choices
+    seed: int = 0  # of the customer, random and train_fraction choices
     # task -> row of a report -> published AUROC per prefix k = 1, 2, … under this very protocol, variable cohort
     published: dict[str, Any] = field(default_factory=dict)
 
@@ -51,6 +52,8 @@ class ProtocolConfig:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise problem(f"protocol.{name}", value, "a share between 0 and 1", "for example 0.2")
+        if not 0 < self.train_fraction <= 1:
+            raise problem("protocol.train_fraction", self.train_fraction, "a share above 0 and up to 1", "1 takes all")
         if self.max_prefix is not None and self.max_prefix < 1:
             raise problem("protocol.max_prefix", self.max_prefix, "a number of events from 1", "null takes all")
         parse_duration(self.purge, "protocol.purge")

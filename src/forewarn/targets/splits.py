@@ -79,6 +79,8 @@ def assign_splits(
         split = {unit: "test" if name in held_out else "train" for unit, name in names.items()}
     if "valid" not in split.values():
         _take_valid(index, split, cfg)
+    if cfg.train_fraction < 1:
+        _leave_out(index, split, cfg)
     counts = dict(Counter(split.values()))
     for name in ("train", "valid", "test"):
         if not counts.get(name):
@@ -159,6 +161,15 @@ def _take_valid(index: Sequence[HistorySummary], split: dict[str, str], cfg: Pro
         picked = training[len(training) - _size(len(training), cfg.valid_fraction) :]
     for item in picked:
         split[item.unit] = "valid"
+
+
+def _leave_out(index: Sequence[HistorySummary], split: dict[str, str], cfg: ProtocolConfig) -> None:
+    """Keep a share of the training histories, whole customers: a smaller share lies within every larger one."""
+    training = [item for item in index if split[item.unit] == "train"]
+    kept = _share({item.customer_id for item in training}, cfg.train_fraction, f"train {cfg.seed}")
+    for item in training:
+        if item.customer_id not in kept:
+            split[item.unit] = "dropped_left_out"
 
 
 def _share(names: set[str], fraction: float, salt: str) -> set[str]:
