@@ -85,13 +85,6 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path, embed: Encode
             f"model.ageing: found true, but target {target.name} has no hazard task, expected one whose risk moves "
             "with silence; use model.ageing=false, or another target"
         )
-    competing = [task.name for task in target.tasks if isinstance(task, HazardTask) and task.competes_in]
-    if config.hybrid.enabled and competing:
-        raise ValueError(
-            f"hybrid.enabled: found true, but of target {target.name} the tasks {', '.join(competing)} compete, and "
-            "expected none that do, for trees score each by itself and their risks may add up to more than 1; use "
-            "hybrid.enabled=false, or take competes_in out of the target"
-        )
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
     if embed is None and config.data.inputs.text:
         embed = open_text_encoder(config.text)

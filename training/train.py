@@ -136,11 +136,7 @@ def ship_hybrid(
     fitted = fit_hybrid(config, prepared, scores, run / "hybrid")
     manifest = Bundle.load(bundle).manifest
     features_ND = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
-    found: TaskScores = {
-        task.name: fitted.hybrid(task, features_ND)
-        for task in prepared.target.tasks
-        if task.name in fitted.hybrid.models
-    }
+    found: TaskScores = dict(fitted.hybrid.scores(prepared.target.tasks, features_ND))
     if fitted.wins:
         winner = fitted.hybrid.only(fitted.wins)
         winner.save(run / HYBRID)

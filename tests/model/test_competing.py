@@ -42,9 +42,7 @@ def test_the_risk_is_what_counting_every_course_gives() -> None:
     expected = np.zeros((2, 3))
     # A course is, bin by bin, none (2) or the cause that comes first there; what follows it changes nothing.
     for course in itertools.product(range(3), repeat=3):
-        chance = math.prod(
-            float(first_CK[cause, k]) if cause < 2 else 1 - float(first_CK[:, k].sum()) for k, cause in enumerate(course)
-        )
+        chance = math.prod(float([*first_CK, 1 - first_CK.sum(dim=0)][cause][k]) for k, cause in enumerate(course))
         came = [(cause, k) for k, cause in enumerate(course) if cause < 2]
         if came:
             cause, k = came[0]

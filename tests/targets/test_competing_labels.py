@@ -1,4 +1,4 @@
-"""Labels of competing onsets: the first to come ends the wait for all, and the others are known not to have come first."""
+"""Labels of competing onsets: the first ends the wait for all, and the others are known not to have come first."""
 
 from __future__ import annotations
 
@@ -218,12 +218,15 @@ def test_a_task_outside_the_group_knows_nothing_of_it(history: Any) -> None:
     [
         (
             {"horizons": ["2h"]},
-            r"complains\.horizons: found \['2h'\], expected the horizons \['1h'\] of task leaves, .*'ending'; give both",
+            r"complains\.horizons: found \['2h'\], expected the horizons \['1h'\] of task leaves, .*'ending'; give",
         ),
         ({"lead": "5m"}, r"complains\.horizons: .* the same horizons and lead"),
         ({"only_when": {"field": "actor", "equals": "bot"}}, r"complains\.only_when: found .*, expected None of task"),
         ({"onset": {"when": COMPLAINS, "at": "last"}}, r"complains\.onset\.at: found 'last', expected 'first' of task"),
-        ({"competes_in": "endings"}, r"leaves\.competes_in: found 'ending', expected a group that another .* 'endings'"),
+        (
+            {"competes_in": "endings"},
+            r"leaves\.competes_in: found 'ending', expected a group that .* 'endings'",
+        ),
         ({"competes_in": None}, r"leaves\.competes_in: found 'ending', .* leave it out where nothing competes"),
         ({"competes_in": ["leaves"]}, r"competes_in: found \['leaves'\], expected text"),
         ({"kind": "classification", "field": "x"}, r"found an unknown key"),

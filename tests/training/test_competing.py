@@ -1,7 +1,7 @@
 """Competing tasks from raw events to a bundle, on customers whose true cumulative incidences are known in closed form.
 
-A customer leaves or complains, whichever comes first, each with a constant hazard; plain customers are quick to complain
-and gold ones to leave. So the truth within t days is P(leaves first) = q / (q + c) * (1 - exp(-(q + c) t)).
+A customer leaves or complains, whichever comes first, each with a constant hazard; plain customers soon complain
+and gold ones leave. So the truth within t days is P(leaves first) = q / (q + c) * (1 - exp(-(q + c) t)).
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     (folder / "target.yaml").write_text(TARGET + "".join(TASK.format(task) for task in ("leaves", "complains")))
     made: TrainConfig = compose(
         "data=table", f"data.root={folder}", "data.events=events.csv", f"target={folder / 'target.yaml'}",
-        "protocol=customer", "protocol.valid_fraction=0.4", "text=none", "lint=off", "model=tiny", "model.layers=1", "optim.learning_rate=5e-3",
-        "optim.token_budget=128", "optim.ema=0.9", "trainer.epochs=4", "trainer.progress=false", "trainer.threads=1",
+        "protocol=customer", "protocol.valid_fraction=0.4", "text=none", "lint=off", "model=tiny",
+        "model.layers=1", "optim.learning_rate=5e-3", "optim.token_budget=128", "optim.ema=0.9",
+        "trainer.epochs=4", "trainer.progress=false", "trainer.threads=1",
         "logger=none", "baselines=[prior,logistic]", "bootstrap=0", "precisions=[fp32,fp16]", f"run={folder / 'run'}",
     )  # fmt: skip
     return made
@@ -140,13 +141,3 @@ def test_metrics_baselines_and_the_report_are_those_of_any_hazard(config: TrainC
     evaluated = evaluate(EvaluateConfig(bundle=f"{run}/bundle", data=config.data, protocol=config.protocol, **options))
     assert evaluated["difference"] == 0.0
     assert "complains" in (out / "report.html").read_text()
-
-
-def test_trees_behind_competing_tasks_are_refused_before_anything_is_read(config: TrainConfig, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"hybrid\.enabled: found true, but of target ending the tasks leaves, compl"):
-        train(
-            compose(
-                "data=table", f"data.root={config.data.root}", "data.events=events.csv", f"target={config.target}",
-                "hybrid.enabled=true", f"run={tmp_path / 'run'}",
-            )
-        )  # fmt: skip

@@ -4,8 +4,8 @@
   never falls with the horizon by construction (Gensheimer and Narasimhan 2019, PeerJ 7:e6257).
 - competing hazards: lambda_ck = sigmoid(logit_ck) is the probability that c comes first, in bin k, given that none came
   before it. So with S_k = prod_{j<=k} (1 - sum_c lambda_cj) the risk of c is its cumulative incidence,
-  P(c first, <= h_k) = sum_{j<=k} lambda_cj S_{j-1} (Aalen and Johansen 1978, Scand. J. Statist. 5:141-150). Exact however
-  the hazards run within a bin. Where noise makes a bin's sum exceed 1 it is scaled to 1, so no row's risks exceed 1.
+  P(c first, <= h_k) = sum_{j<=k} lambda_cj S_{j-1} (Aalen and Johansen 1978, Scand. J. Statist. 5:141-150), exact
+  however the hazards run within a bin. A bin's sum that noise lifts above 1 is scaled to 1.
 - classification: softmax.
 - regression: the standardised output back in the task's (transformed) unit; undoing a log is the scorer's.
 

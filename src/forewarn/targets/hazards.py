@@ -28,8 +28,8 @@ class HazardLabels:
     """Discrete-time hazard labels per bin: ``onset`` int8, ``at_risk`` bool and ``observed`` bool, all [T, K].
 
     A row's bins are at risk up to and including the bin of its onset, or of a competing one; masked bins are never at
-    risk. ``observed`` tells whether a bin was watched to its end, also after the onset. Without it a row counts as known from its onset on,
-    which near the end of the observation keeps positives and loses negatives.
+    risk. ``observed`` tells whether a bin was watched to its end, also after the onset. Without it a row counts as
+    known from its onset on, which near the end of the observation keeps positives and loses negatives.
     """
 
     onset: np.ndarray
