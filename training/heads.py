@@ -55,7 +55,8 @@ def _head(task: Task, labels: _Labels) -> HeadSpec:
             )
         # Half a pseudo-onset keeps the logit of a bin finite that never saw an onset, or nothing else.
         rate = (onset.sum(axis=0) + 0.5) / (at_risk.sum(axis=0) + 1.0)
-        return HeadSpec(task.name, task.kind, size, task.weight, tuple(np.log(rate / (1 - rate)).tolist()))
+        prior = tuple(np.log(rate / (1 - rate)).tolist())
+        return HeadSpec(task.name, task.kind, size, task.weight, prior, competes_in=task.competes_in)
     if isinstance(task, ClassificationTask):
         label = labels["label"]
         _need(task.name, int((label >= 0).sum()))

@@ -14,7 +14,8 @@ Design choices
   twenty-four times as long (docs/decisions/0011).
 - Under `weights.censoring` the trees of a hazard are calibrated like the network, by the same weights.
 - Text reaches the trees through the network alone; its components would have to be kept in the bundle.
-- A task ships its hybrid when its validation loss is below the network's; the test split has no say.
+- A task ships its hybrid when its validation loss is below the network's; the test split has no say. Competing tasks
+  ship together, by the sum of their losses: their risks are scaled as one (competing.py).
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from training.aggregates import Rows
 from training.baselines import boosted_facts
 from training.boosting import Boosted, boost, has_choice, outputs, recalibrated, search
 from training.calibration import calibrate
+from training.competing import groups, within_one
 from training.config import LoggerConfig, TrainConfig
 from training.fit import fit
 from training.measure import SplitRows
@@ -59,6 +61,10 @@ class Hybrid:
     def __call__(self, task: Task, features_ND: NDArray[np.float32]) -> NDArray[np.float64]:
         """Predictions in the layout of `evaluate_task` from the rows of `hybrid_features`."""
         return outputs(task, self.models[task.name], features_ND)
+
+    def scores(self, tasks: Sequence[Task], features_ND: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
+        """Predictions of every task that has trees; those of competing tasks add up to at most 1."""
+        return within_one(tasks, {task.name: self(task, features_ND) for task in tasks if task.name in self.models})
 
     def only(self, tasks: Sequence[str]) -> Hybrid:
         """The hybrid of some tasks."""
@@ -87,7 +93,7 @@ class FittedHybrid:
 def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: Path) -> FittedHybrid:
     """Fits the trees behind the run's calibrated network; the networks of the folds are trained below `folder`.
 
-    A task of which training cannot tell a horizon's outcomes apart gets no trees.
+    A task of which training cannot tell a horizon's outcomes apart gets no trees, and those it competes with ship none.
     """
     learnt = RaggedDataset(prepared.split("train"))
     weights = RowWeights.fit(config.weights, learnt)
@@ -100,31 +106,36 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
     valid_ND = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
     said = network_outputs(scores, valid.histories)
     models: dict[str, list[Boosted]] = {}
-    wins, facts = [], {}
+    facts: dict[str, dict[str, Any]] = {}
     for task, network_NK in zip(prepared.target.tasks, said, strict=True):
         rows, earlier = valid.tasks[task.name], tables(task, train.tasks[task.name], train_ND)
         if not all(map(has_choice, earlier)):
             log.warning("task %s: training rows of one outcome only for some horizon, so it gets no hybrid", task.name)
             continue
-        loss, fact, models[task.name] = _best_trees(
+        fact, models[task.name] = _best_trees(
             config, task, earlier, [fold_N[known] for known, _ in train.tasks[task.name].targets(task)], rows, valid_ND,
             weight_N, prepared.input_shapes.cardinalities,
         )  # fmt: skip
         network = network_NK[:, 0] if isinstance(task, RegressionTask) else network_NK
-        loss_of_network = validation_loss(task, network, rows, weight_N)
-        if loss < loss_of_network:
-            wins.append(task.name)
-        facts[task.name] = fact | {
-            "valid_loss": loss, "valid_loss_of_network": loss_of_network, "ships": loss < loss_of_network,
-        }  # fmt: skip
-    return FittedHybrid(Hybrid(models), wins, facts)
+        facts[task.name] = fact | {"valid_loss_of_network": validation_loss(task, network, rows, weight_N)}
+    hybrid = Hybrid(models)
+    predictions = hybrid.scores(prepared.target.tasks, valid_ND)
+    for group in groups(prepared.target.tasks):
+        fitted = [task for task in group if task.name in facts]
+        own = [facts[task.name] for task in fitted]
+        for task, fact in zip(fitted, own, strict=True):
+            fact["valid_loss"] = validation_loss(task, predictions[task.name], valid.tasks[task.name], weight_N)
+        ships = sum(fact["valid_loss"] for fact in own) < sum(fact["valid_loss_of_network"] for fact in own)
+        for fact in own:
+            fact["ships"] = ships and len(fitted) == len(group)
+    return FittedHybrid(hybrid, [name for name, fact in facts.items() if fact["ships"]], facts)
 
 
 def _best_trees(
     config: TrainConfig, task: Task, train: list[Table], folds: list[NDArray[np.int64]], valid: Rows,
     valid_ND: NDArray[np.float32], weight_N: NDArray[np.float64], cardinalities: Sequence[int],
-) -> tuple[float, dict[str, Any], list[Boosted]]:  # fmt: skip
-    """Trees without and with target encoding: validation loss, facts and models of the better ones."""
+) -> tuple[dict[str, Any], list[Boosted]]:  # fmt: skip
+    """Trees without and with target encoding: facts and models of those with the lower validation loss."""
     encodings = [TargetEncoding.fit(task, table, cardinalities) for table in train]
     encoded = [
         table._replace(features=extend_out_of_fold(task, table, cardinalities, fold))
@@ -150,7 +161,7 @@ def _best_trees(
             ]
         loss = validation_loss(task, outputs(task, models, valid_ND), valid, weight_N)
         tried.append((loss, boosted_facts(found, models) | {"target_encoding": encoding is not plain}, models))
-    return min(tried, key=lambda own: own[0])
+    return min(tried, key=lambda own: own[0])[1:]
 
 
 def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

@@ -2,7 +2,8 @@
 
 The network's graph gives scores and logits; a second graph takes the logits, rounds them, sets them beside the
 aggregates and runs every booster as one tree node (onnxmltools); `onnx.compose` joins the two. A task without trees
-keeps the network's scores. The trees stay in fp32 whatever the network's precision.
+keeps the network's scores. The trees stay in fp32 whatever the network's precision. Where one of several competing
+tasks has trees, the risks of all are scaled to add up to at most 1 (competing.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from forewarn.model import InputShapes
 from forewarn.sequence import AGGREGATES, aggregate_width
 from forewarn.targets import ClassificationTask, HazardTask, Task
 from training.boosting import Boosted
+from training.competing import groups, within_one
 from training.hybrid import STEP, Hybrid
 from training.onnx_export import OPSET, PARITY_LIMIT, Feed
 from training.target_encoding import TargetEncoding
@@ -62,14 +64,14 @@ def check_trees(
         scores_BTK, logits_BTK = outputs[: len(tasks)], outputs[len(tasks) :]
         rounded = [np.round(own * np.float32(STEP)) / np.float32(STEP) for own in logits_BTK]
         features = np.concatenate([arrays[AGGREGATES], *rounded], axis=2, dtype=np.float32)
-        expected = [
-            hybrid(task, features.reshape(-1, features.shape[2])).reshape(own.shape).astype(np.float32)
+        expected = {
+            task.name: hybrid(task, features.reshape(-1, features.shape[2])).reshape(own.shape).astype(np.float32)
             if task.name in hybrid.models
             else own
             for task, own in zip(tasks, scores_BTK, strict=True)
-        ]
+        }
         found = whole.run(None, {node.name: arrays[node.name] for node in whole.get_inputs()})
-        worst = max(worst, largest_difference(found, expected))
+        worst = max(worst, largest_difference(found, list(within_one(tasks, expected).values())))
     if worst > PARITY_LIMIT["fp32"]:
         raise ValueError(
             f"{merged.name}: its trees differ from LightGBM by {worst:.2e}, expected at most "
@@ -100,13 +102,18 @@ class _Trees:
         width = self.width + sum(self._size(name) for name in logits)
         flat = self._node("Reshape", [every, self._constant("rows", np.array([-1, width]))], "features.rows")
         sides = self._node("Shape", [AGGREGATES], "sides", end=2)
-        for task in self.tasks:
-            if task.name in kept:
-                self._node("Identity", [f"read/{task.name}"], task.name)
-                continue
-            size = self._constant(f"{task.name}.size", np.array([self._size(f"{task.name}.logits")]))
-            shape = self._node("Concat", [sides, size], f"{task.name}.shape", axis=0)
-            self._node("Reshape", [self._scores(task, flat, width), shape], task.name)
+        for group in groups(self.tasks):
+            coupled = len(group) > 1 and any(task.name not in kept for task in group)
+            apart = {task.name: f"{task.name}.apart" if coupled else task.name for task in group}
+            for task in group:
+                if task.name in kept:
+                    self._node("Identity", [f"read/{task.name}"], apart[task.name])
+                    continue
+                size = self._constant(f"{task.name}.size", np.array([self._size(f"{task.name}.logits")]))
+                shape = self._node("Concat", [sides, size], f"{task.name}.shape", axis=0)
+                self._node("Reshape", [self._scores(task, flat, width), shape], apart[task.name])
+            if coupled:
+                self._within_one(apart)
         graph = helper.make_graph(
             self.nodes,
             "trees",
@@ -117,6 +124,16 @@ class _Trees:
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(_ML, _ML_VERSION)]
         return helper.make_model(graph, opset_imports=opsets)
+
+    def _within_one(self, apart: dict[str, str]) -> None:
+        """The scores [B, T, K] of competing tasks from what each says by itself, as `within_one` has them."""
+        first, *_ = apart
+        last = self._constant(f"{first}.longest", np.array([self._size(f"{first}.logits") - 1]))
+        longest = [self._node("Gather", [own, last], f"{own}.longest", axis=2) for own in apart.values()]
+        total = self._node("Sum", longest, f"{first}.total")
+        divisor = self._node("Max", [total, self._constant(f"{first}.one", np.float32(1))], f"{first}.divisor")
+        for name, own in apart.items():
+            self._node("Div", [own, divisor], name)
 
     def _scores(self, task: Task, flat: str, width: int) -> str:
         """Scores [N, K] of one task from rows of features [N, D], as `training.boosting.outputs` has them."""

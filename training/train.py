@@ -158,8 +158,7 @@ def ship_hybrid(
 
     def score(rows: SplitRows) -> TaskScores:
         features_ND = hybrid_features(rows.histories, network_outputs(scores.logits, rows.histories))
-        tasks = [task for task in prepared.target.tasks if task.name in fitted.hybrid.models]
-        return {task.name: fitted.hybrid(task, features_ND) for task in tasks}
+        return dict(fitted.hybrid.scores(prepared.target.tasks, features_ND))
 
     said = Predictions.of(score, prepared.target, valid, test, fitted.facts)
     if fitted.wins:

@@ -75,9 +75,12 @@ class HeadSpec:
     prior: tuple[float, ...] = ()  # initial output bias: prior logits or log class shares
     center: float = 0.0  # regression: mean of the training values, what a raw output of 0 stands for
     spread: float = 1.0  # regression: their standard deviation, what a raw output of 1 adds to it
+    competes_in: str | None = None  # hazard: the group of heads of which only the first onset comes; None is none
 
     def __post_init__(self) -> None:
         if self.kind not in ("hazard", "classification", "regression"):
             raise ValueError(f"task {self.name!r}: kind={self.kind!r}, expected hazard, classification or regression")
+        if self.competes_in is not None and self.kind != "hazard":
+            raise ValueError(f"task {self.name!r}: kind={self.kind!r}, expected hazard with competes_in; leave it out")
         if self.prior and len(self.prior) != self.size:
             raise ValueError(f"task {self.name!r}: {len(self.prior)} prior values, expected {self.size}")

@@ -2,6 +2,10 @@
 
 - hazard: discrete-time hazards lambda_k = sigmoid(logit_k); risk P(<= h_k) = 1 - prod_{j<=k} (1 - lambda_j), which
   never falls with the horizon by construction (Gensheimer and Narasimhan 2019, PeerJ 7:e6257).
+- competing hazards: lambda_ck = sigmoid(logit_ck) is the probability that c comes first, in bin k, given that none came
+  before it. So with S_k = prod_{j<=k} (1 - sum_c lambda_cj) the risk of c is its cumulative incidence,
+  P(c first, <= h_k) = sum_{j<=k} lambda_cj S_{j-1} (Aalen and Johansen 1978, Scand. J. Statist. 5:141-150), exact
+  however the hazards run within a bin. A bin's sum that noise lifts above 1 is scaled to 1.
 - classification: softmax.
 - regression: the standardised output back in the task's (transformed) unit; undoing a log is the scorer's.
 
@@ -10,6 +14,7 @@ Calibration is an affine map of the raw outputs (Platt scaling, vector scaling f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -43,6 +48,16 @@ def link(kind: str, raw: Tensor) -> Tensor:
     if kind == "hazard":
         return -torch.expm1(F.logsigmoid(-raw).cumsum(dim=-1))
     return raw.softmax(dim=-1) if kind == "classification" else raw
+
+
+def link_competing(raw: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """Turns the raw (calibrated) outputs [..., K] of competing hazards into their cumulative incidences, in fp32."""
+    first_CK = torch.stack(tuple(raw)).float().sigmoid()  # C the causes, before all other axes
+    first_CK = first_CK / first_CK.sum(dim=0).clamp(min=1)
+    # A bin that surely holds an onset would leave log(0); what the clamp keeps is an ulp of fp32.
+    quiet_K = torch.log1p(-first_CK.sum(dim=0).clamp(max=1 - 2**-24))
+    before_K = F.pad(quiet_K.cumsum(dim=-1), (1, 0))[..., :-1].exp()
+    return tuple((first_CK * before_K).cumsum(dim=-1).unbind(0))
 
 
 class Scores(nn.Module):
@@ -97,7 +112,12 @@ class Scores(nn.Module):
         return [head.name for head in self.model.head_specs]
 
     def _linked(self, logits: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return tuple(link(head.kind, own) for head, own in zip(self.model.head_specs, logits, strict=True))
+        specs = self.model.head_specs
+        scores = {head.name: link(head.kind, own) for head, own in zip(specs, logits, strict=True)}
+        for group in dict.fromkeys(head.competes_in for head in specs if head.competes_in is not None):
+            competing = {head.name: own for head, own in zip(specs, logits, strict=True) if head.competes_in == group}
+            scores |= zip(competing, link_competing(list(competing.values())), strict=True)
+        return tuple(scores.values())
 
 
 class ScoresAndLogits(Scores):

@@ -3,10 +3,14 @@
 - Silence is an observation too: a row may be observed so long after its event, and everything is judged at that moment.
   Hidden events in between have happened by then. The row is gone once the next visible event comes, the observation
   ends or a complete history is over, and then it has no label.
+- Of competing tasks the first onset ends the wait for all: the bins after it are at risk for none, and their outcome is
+  known, for the others did not come first. Where two lie on one event, the task that the target names first has it; at
+  one instant the order of the history decides. A row in the cooldown of one is no observation point of any.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -23,9 +27,9 @@ from forewarn.targets.timeline import NEVER, Moments, Timeline
 class HazardLabels:
     """Discrete-time hazard labels per bin: ``onset`` int8, ``at_risk`` bool and ``observed`` bool, all [T, K].
 
-    A row's bins are at risk up to and including the bin of its onset; masked bins are never at risk. ``observed`` tells
-    whether a bin was watched to its end, also after the onset. Without it a row counts as known from its onset on,
-    which near the end of the observation keeps positives and loses negatives.
+    A row's bins are at risk up to and including the bin of its onset, or of a competing one; masked bins are never at
+    risk. ``observed`` tells whether a bin was watched to its end, also after the onset. Without it a row counts as
+    known from its onset on, which near the end of the observation keeps positives and loses negatives.
     """
 
     onset: np.ndarray
@@ -84,7 +88,7 @@ def label_silences(
             until = np.minimum(following[rows], line.end)
             for number, silence in enumerate(silence_TS[rows].T):
                 lasts = (silence == 0) | (line.times[line.rows] + silence < until)
-                own = label_hazard(task, line, silence)
+                own = label_hazard(task, spec.group(task), line, silence)
                 assert own.observed is not None
                 found.onset[rows, number] = own.onset * lasts[:, None]
                 found.at_risk[rows, number] = own.at_risk & lasts[:, None]
@@ -96,19 +100,28 @@ def label_silences(
 def next_onset(
     spec: TargetSpec, task: HazardTask, history: History, *, observed_until: datetime | None = None
 ) -> NextOnset:
-    """The observed onset ahead of every row of a whole history, however far; rows as in ``label_history``."""
+    """The observed onset ahead of every row of a whole history, however far; rows as in ``label_history``.
+
+    None is ahead where a competing onset comes first.
+    """
     line = Timeline.build(spec, history, observed_until, spec.complete)
-    onsets, _ = _onsets(task, line)
-    return _ahead(task, line, onsets, Moments.of(line))
+    first = _First.of(spec.group(task), line, Moments.of(line))
+    own = first.task == task.name
+    return NextOnset(*(np.where(own, part, -1) for part in (first.ahead.number, first.ahead.span, first.ahead.events)))
 
 
-def label_hazard(task: HazardTask, line: Timeline, silence: np.ndarray | None = None) -> HazardLabels:
-    """Labels of one task on a timeline, at the rows' events or each after its silence int64 [T] in µs."""
+def label_hazard(
+    task: HazardTask, group: Sequence[HazardTask], line: Timeline, silence: np.ndarray | None = None
+) -> HazardLabels:
+    """Labels of one task on a timeline, at the rows' events or each after its silence int64 [T] in µs.
+
+    ``group`` holds the tasks that compete with it, itself included.
+    """
     horizons, rows = task.horizons, line.rows
     edges = horizons.edges
-    onsets, resting_until = _onsets(task, line)
     moments = Moments.of(line, silence)
-    ahead = _ahead(task, line, onsets, moments)
+    first = _First.of(group, line, moments)
+    ahead = first.ahead
     distance = np.full(len(rows), NEVER, np.int64)
     found = ahead.number >= 0
     if horizons.clock:
@@ -120,13 +133,39 @@ def label_hazard(task: HazardTask, line: Timeline, silence: np.ndarray | None = 
     bins = np.searchsorted(edges, distance, side="left") - 1  # -1: within the lead, K: none
     observed = here[:, None] + edges[None, 1:] <= end
     observed[:, edges[1:] >= FOREVER] = line.closed
-    masked = (bins < 0) | (moments.time < resting_until[moments.latest])
+    masked = (bins < 0) | (moments.time < first.resting_until[moments.latest])
     if task.only_when is not None:
         masked |= ~task.only_when(line.events)[rows]
     observed = np.logical_and.accumulate(observed, axis=1) & ~masked[:, None]
     number = np.arange(len(edges) - 1)
     at_risk = observed & (number <= bins[:, None])
-    return HazardLabels((at_risk & (number == bins[:, None])).astype(np.int8), at_risk, observed)
+    own = (number == bins[:, None]) & (first.task == task.name)[:, None]
+    return HazardLabels((at_risk & own).astype(np.int8), at_risk, observed)
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first onset of a group ahead of every row, and which ``task`` [T] it is of.
+
+    ``resting_until`` int64 [N] is when the last cooldown of the group after each event ends, µs.
+    """
+
+    ahead: NextOnset
+    task: np.ndarray
+    resting_until: np.ndarray
+
+    @classmethod
+    def of(cls, group: Sequence[HazardTask], line: Timeline, moments: Moments) -> _First:
+        none, row = len(line.events), np.arange(len(line.rows))
+        found = [_onsets(task, line) for task in group]
+        ahead = [_ahead(task, line, onsets, moments) for task, (onsets, _) in zip(group, found, strict=True)]
+        event_CT = np.stack(
+            [np.append(onsets, none)[own.number] for own, (onsets, _) in zip(ahead, found, strict=True)]
+        )  # a number of -1 reads the last: none
+        first = event_CT.argmin(axis=0)  # of equals the first
+        parts = (np.stack([getattr(own, part) for own in ahead])[first, row] for part in ("number", "span", "events"))
+        names = np.array([task.name for task in group])
+        return cls(NextOnset(*parts), names[first], np.maximum.reduce([resting for _, resting in found]))
 
 
 def _ahead(task: HazardTask, line: Timeline, onsets: np.ndarray, moments: Moments) -> NextOnset:

@@ -44,9 +44,10 @@ def label_history(
     complete = spec.complete if complete is None else complete
     line = Timeline.build(spec, history, observed_until, complete)
     if spec.per is None:
-        return {task.name: _label(task, line) for task in spec.tasks}
+        return {task.name: _label(spec, task, line) for task in spec.tasks}
     parts = line.parts(spec.per, complete)
-    return {task.name: _scattered(task, [(at, _label(task, case)) for at, case in parts], line) for task in spec.tasks}
+    labels = {task.name: [(at, _label(spec, task, case)) for at, case in parts] for task in spec.tasks}
+    return {task.name: _scattered(task, labels[task.name], line) for task in spec.tasks}
 
 
 def _scattered(task: Task, parts: list[tuple[np.ndarray, TaskLabels]], line: Timeline) -> TaskLabels:
@@ -66,9 +67,9 @@ def _scattered(task: Task, parts: list[tuple[np.ndarray, TaskLabels]], line: Tim
     return labels
 
 
-def _label(task: Task, line: Timeline) -> TaskLabels:
+def _label(spec: TargetSpec, task: Task, line: Timeline) -> TaskLabels:
     if isinstance(task, HazardTask):
-        return label_hazard(task, line)
+        return label_hazard(task, spec.group(task), line)
     if isinstance(task, ClassificationTask):
         return _label_classes(task, line)
     return _label_numbers(task, line)

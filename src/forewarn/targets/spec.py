@@ -29,6 +29,7 @@ import numpy as np
 import yaml
 
 from forewarn.events import Event, History
+from forewarn.targets.competing import check_groups, group_of
 from forewarn.targets.horizon import EVER, FOREVER
 from forewarn.targets.predicate import Predicate, compile_predicate
 from forewarn.targets.section import Section, Words, nearest, problem
@@ -130,6 +131,10 @@ class TargetSpec:
             raise problem("task", name, f"a task of target {self.name}", nearest(name, list(found)))
         return found[name]
 
+    def group(self, task: HazardTask) -> tuple[HazardTask, ...]:
+        """The hazard tasks that compete with one, itself included, in the order of the spec; alone where none does."""
+        return group_of(task, self.tasks)
+
     def seen(self, events: list[Event]) -> np.ndarray:
         """Which events of a whole history the model may see, bool [N]."""
         return np.ones(len(events), bool) if self.exclude_events is None else ~self.exclude_events(events)
@@ -221,6 +226,7 @@ def _check_tasks(tasks: list[Task], complete: bool, path: str) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise problem(path, twice, "a different name for each task")
+    check_groups(tasks, path)
     for task in tasks:
         if isinstance(task, HazardTask) and not complete and EVER in task.horizons.names:
             raise problem(

@@ -33,7 +33,7 @@ class HazardTask:
 
     With a cooldown, events from an onset until the first later event where ``until`` holds, or until ``rest``
     microseconds have passed, are neither observation points nor new onsets. Nor are events where ``only_when`` does not
-    hold observation points.
+    hold observation points. Of the tasks with one ``competes_in`` only the onset that comes first is asked for.
     """
 
     kind: ClassVar[str] = "hazard"
@@ -45,6 +45,7 @@ class HazardTask:
     until: Predicate | None
     rest: int | None
     only_when: Predicate | None
+    competes_in: str | None
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def _read_hazard(section: Section, name: str, weight: float) -> HazardTask:
         raise problem(
             section.at("cooldown"), Words("a cooldown"), "none with onset.at: last", "a final outcome comes once"
         )
-    return HazardTask(name, weight, when, at, horizons, until, rest, _read_only_when(section))
+    group = section.take("competes_in", str) if section.raw("competes_in") is not None else None
+    return HazardTask(name, weight, when, at, horizons, until, rest, _read_only_when(section), group)
 
 
 def _read_cooldown(source: object, path: str) -> tuple[Predicate | None, int | None]:
