@@ -26,7 +26,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Aggregates, Float32s, Rows
-from training.boosting import Boosted, boost, has_choice, outputs, search
+from training.boosting import boost, boosted_facts, has_choice, outputs, search
 from training.config import BoostingConfig
 from training.rules import Scores, constant, lookup, threshold
 from training.table import Table, tables
@@ -81,11 +81,6 @@ def fit_baselines(
         facts = boosted_facts(found, models) if name == "lightgbm" else {}
         fitted[name] = Baseline(task, aggregates, models, facts)
     return fitted
-
-
-def boosted_facts(parameters: dict[str, Any], models: Sequence[Scores]) -> dict[str, Any]:
-    """What the search chose, and the trees of every model's boosters."""
-    return {"parameters": parameters, "trees": [model.trees for model in models if isinstance(model, Boosted)]}
 
 
 def _fit(

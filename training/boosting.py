@@ -175,6 +175,11 @@ def _with_leaves(booster: lgb.Booster, scale: float, shift: float) -> lgb.Booste
     return lgb.Booster(model_str=re.sub(r"^tree_sizes=.*\n", "", "".join(parts), flags=re.M))
 
 
+def boosted_facts(parameters: dict[str, Any], models: Sequence[Scores]) -> dict[str, Any]:
+    """What the search chose, and the trees of every model's boosters."""
+    return {"parameters": parameters, "trees": [model.trees for model in models if isinstance(model, Boosted)]}
+
+
 def _boost(
     task: Task, train: Table, valid: Table, categorical: list[int], candidate: dict[str, Any], config: BoostingConfig,
     seed: int,

@@ -9,9 +9,11 @@ Design choices
   turned spaces, so columns of one network's state mean nothing to trees grown on another's.
 - Outputs are rounded to sixteenths, so that the float noise between torch, ONNX Runtime and batch sizes does not carry
   a row over a threshold of a tree.
-- Tokens enter as numbers, in their order of frequency, and where the validation loss is lower with it also as what
-  they have meant in training (target_encoding.py): the trees' exact say on a token costs an ONNX graph three to
-  twenty-four times as long (docs/decisions/0011).
+- Tokens enter as numbers, in their order of frequency, or also as what they have meant in training
+  (target_encoding.py): the trees' exact say on a token costs an ONNX graph three to twenty-four times as long
+  (docs/decisions/0011).
+- Whether the trees read the network and the encoded tokens, and how much they count against the network in the mean
+  of both, the validation loss decides task by task (tree_choice.py, mixture.py).
 - Under `weights.censoring` the trees of a hazard are calibrated like the network, by the same weights.
 - Text reaches the trees through the network alone; its components would have to be kept in the bundle.
 - A task ships its hybrid when its validation loss is below the network's; the test split has no say. Competing tasks
@@ -23,7 +25,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,20 +33,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forewarn.model import Scores
-from forewarn.sequence import EncodedHistory, RaggedDataset, RaggedWriter
-from forewarn.targets import HazardTask, RegressionTask, Task
-from training.aggregates import Rows
-from training.baselines import boosted_facts
-from training.boosting import Boosted, boost, has_choice, outputs, recalibrated, search
+from forewarn.sequence import EncodedHistory, RaggedDataset, RaggedWriter, aggregate_width
+from forewarn.targets import RegressionTask, Task
+from training.boosting import Boosted, has_choice, outputs
 from training.calibration import calibrate
 from training.competing import groups, within_one
 from training.config import LoggerConfig, TrainConfig
 from training.fit import fit
 from training.measure import SplitRows
+from training.mixture import mixture
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
-from training.table import Table, tables
-from training.target_encoding import TargetEncoding, extend_out_of_fold
+from training.table import tables
+from training.tree_choice import TreeRows, choose_trees, validation_loss
 from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
@@ -54,31 +55,49 @@ SAVED = "hybrid.json"
 
 @dataclass(frozen=True)
 class Hybrid:
-    """The trees of every task that has some: one model per horizon of a hazard task, else one."""
+    """The trees of every task that has some: one model per horizon of a hazard task, else one.
+
+    `shares` is how much the trees of a task count against the network, 1 where it is not named.
+    """
 
     models: dict[str, list[Boosted]]
+    shares: dict[str, float] = field(default_factory=dict)
 
-    def __call__(self, task: Task, features_ND: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Predictions in the layout of `evaluate_task` from the rows of `hybrid_features`."""
-        return outputs(task, self.models[task.name], features_ND)
+    def share(self, task: str) -> float:
+        """The weight of a task's trees, the rest is the network's."""
+        return self.shares.get(task, 1.0)
 
-    def scores(self, tasks: Sequence[Task], features_ND: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
-        """Predictions of every task that has trees; those of competing tasks add up to at most 1."""
-        return within_one(tasks, {task.name: self(task, features_ND) for task in tasks if task.name in self.models})
+    def __call__(self, task: Task, features_ND: NDArray[np.float32], network_NK: NDArray[Any]) -> NDArray[Any]:
+        """Predictions in the layout of `evaluate_task` from rows of `hybrid_features` and the network's own scores."""
+        return mixture(task, outputs(task, self.models[task.name], features_ND), network_NK, self.share(task.name))
+
+    def scores(
+        self, tasks: Sequence[Task], features_ND: NDArray[np.float32], network: Sequence[NDArray[Any]]
+    ) -> dict[str, NDArray[Any]]:
+        """Predictions of every task that has trees, from the network's scores of all tasks.
+
+        Those of competing tasks add up to at most 1.
+        """
+        said = zip(tasks, network, strict=True)
+        return within_one(
+            tasks, {task.name: self(task, features_ND, own) for task, own in said if task.name in self.models}
+        )
 
     def only(self, tasks: Sequence[str]) -> Hybrid:
         """The hybrid of some tasks."""
-        return Hybrid({name: self.models[name] for name in tasks})
+        return Hybrid({name: self.models[name] for name in tasks}, {name: self.share(name) for name in tasks})
 
     def save(self, path: Path) -> None:
         """Writes the trees as JSON."""
-        path.write_text(json.dumps({name: [model.to_dict() for model in own] for name, own in self.models.items()}))
+        models = {name: [model.to_dict() for model in own] for name, own in self.models.items()}
+        path.write_text(json.dumps({"models": models, "shares": self.shares}))
 
     @classmethod
     def load(cls, path: Path) -> Hybrid:
         """Reads what `save` wrote."""
         saved = json.loads(path.read_text())
-        return cls({name: [Boosted.from_dict(model) for model in own] for name, own in saved.items()})
+        models = {name: [Boosted.from_dict(model) for model in own] for name, own in saved["models"].items()}
+        return cls(models, saved["shares"])
 
 
 @dataclass(frozen=True)
@@ -105,21 +124,26 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
     train_ND = hybrid_features(train.histories, out_of_fold(config, prepared, train.histories, fold_H, folder))
     valid_ND = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
     said = network_outputs(scores, valid.histories)
+    shapes = prepared.input_shapes
+    plain = aggregate_width(len(shapes.cardinalities), shapes.numerics)
     models: dict[str, list[Boosted]] = {}
+    shares: dict[str, float] = {}
     facts: dict[str, dict[str, Any]] = {}
     for task, network_NK in zip(prepared.target.tasks, said, strict=True):
         rows, earlier = valid.tasks[task.name], tables(task, train.tasks[task.name], train_ND)
         if not all(map(has_choice, earlier)):
             log.warning("task %s: training rows of one outcome only for some horizon, so it gets no hybrid", task.name)
             continue
-        fact, models[task.name] = _best_trees(
-            config, task, earlier, [fold_N[known] for known, _ in train.tasks[task.name].targets(task)], rows, valid_ND,
-            weight_N, prepared.input_shapes.cardinalities,
-        )  # fmt: skip
         network = network_NK[:, 0] if isinstance(task, RegressionTask) else network_NK
-        facts[task.name] = fact | {"valid_loss_of_network": validation_loss(task, network, rows, weight_N)}
-    hybrid = Hybrid(models)
-    predictions = hybrid.scores(prepared.target.tasks, valid_ND)
+        folds = [fold_N[known] for known, _ in train.tasks[task.name].targets(task)]
+        chosen = choose_trees(
+            config,
+            TreeRows(task, earlier, folds, rows, valid_ND, network, weight_N, shapes.cardinalities, plain),
+        )
+        models[task.name], shares[task.name] = chosen.models, chosen.share
+        facts[task.name] = chosen.facts | {"valid_loss_of_network": validation_loss(task, network, rows, weight_N)}
+    hybrid = Hybrid(models, shares)
+    predictions = hybrid.scores(prepared.target.tasks, valid_ND, said)
     for group in groups(prepared.target.tasks):
         fitted = [task for task in group if task.name in facts]
         own = [facts[task.name] for task in fitted]
@@ -131,63 +155,11 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
     return FittedHybrid(hybrid, [name for name, fact in facts.items() if fact["ships"]], facts)
 
 
-def _best_trees(
-    config: TrainConfig, task: Task, train: list[Table], folds: list[NDArray[np.int64]], valid: Rows,
-    valid_ND: NDArray[np.float32], weight_N: NDArray[np.float64], cardinalities: Sequence[int],
-) -> tuple[dict[str, Any], list[Boosted]]:  # fmt: skip
-    """Trees without and with target encoding: facts and models of those with the lower validation loss."""
-    encodings = [TargetEncoding.fit(task, table, cardinalities) for table in train]
-    encoded = [
-        table._replace(features=extend_out_of_fold(task, table, cardinalities, fold))
-        for table, fold in zip(train, folds, strict=True)
-    ]
-    plain: list[TargetEncoding | None] = [None] * len(train)
-    tried = []
-    for encoding, tables_ in ((plain, train), (encodings, encoded)) if any(encodings) else ((plain, train),):
-        checks = [
-            table if own is None else table._replace(features=own.extend(table.features))
-            for table, own in zip(tables(task, valid, valid_ND), encoding, strict=True)
-        ]
-        found = search(task, tables_, checks, [], config.boosting, config.seed)
-        models = [
-            replace(boost(task, table, check, [], found, config.boosting, config.seed), encoding=own)
-            for table, check, own in zip(tables_, checks, encoding, strict=True)
-        ]
-        if isinstance(task, HazardTask) and config.weights.censoring:
-            known = [known for known, _ in valid.targets(task)]
-            models = [
-                recalibrated(model, table, weight_N[rows])
-                for model, table, rows in zip(models, tables(task, valid, valid_ND), known, strict=True)
-            ]
-        loss = validation_loss(task, outputs(task, models, valid_ND), valid, weight_N)
-        tried.append((loss, boosted_facts(found, models) | {"target_encoding": encoding is not plain}, models))
-    return min(tried, key=lambda own: own[0])[1:]
-
-
 def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """What the trees read of every prefix, float32 [N, A + K of all tasks]: aggregates, rounded outputs."""
     columns = np.concatenate([history.aggregates() for history in histories])
     said = [np.round(own * np.float32(STEP)) / np.float32(STEP) for own in logits]
     return np.concatenate([columns, *said], axis=1, dtype=np.float32)
-
-
-def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N: NDArray[np.float64]) -> float:
-    """Weighted log loss of the risk, a mean over horizons, or of the classes; mean absolute error of a number."""
-    losses = []
-    for number, (known, label) in enumerate(rows.targets(task)):
-        own = (predictions[:, number] if isinstance(task, HazardTask) else predictions)[known].astype(np.float64)
-        weight = weight_N[known]
-        if not weight.sum():
-            continue
-        if isinstance(task, RegressionTask):
-            losses.append(np.average(np.abs(own - label.astype(np.float64)), weights=weight))
-        else:
-            outcome = label.astype(np.int64)
-            true = (
-                np.where(outcome > 0, own, 1 - own) if isinstance(task, HazardTask) else own[range(len(own)), outcome]
-            )
-            losses.append(np.average(-np.log(np.clip(true, 1e-7, 1)), weights=weight))
-    return float(np.mean(losses)) if losses else float("inf")
 
 
 def out_of_fold(

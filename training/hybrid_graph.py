@@ -20,10 +20,11 @@ from onnx import TensorProto, compose, helper, numpy_helper
 from forewarn.bundle.session import largest_difference, open_session
 from forewarn.model import InputShapes
 from forewarn.sequence import AGGREGATES, aggregate_width
-from forewarn.targets import ClassificationTask, HazardTask, Task
+from forewarn.targets import ClassificationTask, HazardTask, RegressionTask, Task
 from training.boosting import Boosted
 from training.competing import groups, within_one
 from training.hybrid import STEP, Hybrid
+from training.mixture import LEAST
 from training.onnx_export import OPSET, PARITY_LIMIT, Feed
 from training.target_encoding import TargetEncoding
 
@@ -65,7 +66,9 @@ def check_trees(
         rounded = [np.round(own * np.float32(STEP)) / np.float32(STEP) for own in logits_BTK]
         features = np.concatenate([arrays[AGGREGATES], *rounded], axis=2, dtype=np.float32)
         expected = {
-            task.name: hybrid(task, features.reshape(-1, features.shape[2])).reshape(own.shape).astype(np.float32)
+            task.name: hybrid(task, features.reshape(-1, features.shape[2]), own.reshape(-1, own.shape[2]))
+            .reshape(own.shape)
+            .astype(np.float32)
             if task.name in hybrid.models
             else own
             for task, own in zip(tasks, scores_BTK, strict=True)
@@ -93,6 +96,7 @@ class _Trees:
         """The graph: aggregates [B, T, A], logits (and scores of tasks without trees) [B, T, K] in, scores out."""
         logits = [f"{task.name}.logits" for task in self.tasks]
         kept = [task.name for task in self.tasks if task.name not in self.hybrid.models]
+        mixed = [name for name in self.hybrid.models if self.hybrid.share(name) < 1]
         step = self._constant("step", np.float32(STEP))
         rounded = []
         for name in logits:
@@ -111,19 +115,49 @@ class _Trees:
                     continue
                 size = self._constant(f"{task.name}.size", np.array([self._size(f"{task.name}.logits")]))
                 shape = self._node("Concat", [sides, size], f"{task.name}.shape", axis=0)
-                self._node("Reshape", [self._scores(task, flat, width), shape], apart[task.name])
+                trees = f"{task.name}.trees" if task.name in mixed else apart[task.name]
+                self._node("Reshape", [self._scores(task, flat, width), shape], trees)
+                if task.name in mixed:
+                    self._mixture(task, trees, apart[task.name])
             if coupled:
                 self._within_one(apart)
         graph = helper.make_graph(
             self.nodes,
             "trees",
             [self._value(AGGREGATES, self.width)]
-            + [self._value(f"read/{name}", self._size(name)) for name in (*logits, *kept)],
+            + [self._value(f"read/{name}", self._size(name)) for name in (*logits, *kept, *mixed)],
             [self._value(task.name, self._size(f"{task.name}.logits")) for task in self.tasks],
             self.constants,
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(_ML, _ML_VERSION)]
         return helper.make_model(graph, opset_imports=opsets)
+
+    def _mixture(self, task: Task, trees: str, output: str) -> None:
+        """The scores [B, T, K] of trees and network together, as `mixture` has them."""
+        parts = []
+        share = self.hybrid.share(task.name)
+        for name, weight in ((trees, share), (f"read/{task.name}", 1 - share)):
+            said = name if isinstance(task, RegressionTask) else self._log_odds(task, name)
+            factor = self._constant(f"{name}/weight", np.float32(weight))
+            parts.append(self._node("Mul", [said, factor], f"{name}/weighted"))
+        if isinstance(task, RegressionTask):
+            self._node("Add", parts, output)
+            return
+        joined = self._node("Add", parts, f"{trees}/joined")
+        if isinstance(task, ClassificationTask):
+            self._node("Softmax", [joined], output, axis=2)
+        else:
+            self._node("Sigmoid", [joined], output)
+
+    def _log_odds(self, task: Task, name: str) -> str:
+        """Logits of risks, or logs of class probabilities."""
+        ends = [self._constant(f"{name}/{end}", np.float32(at)) for end, at in (("least", LEAST), ("most", 1 - LEAST))]
+        inside = self._node("Clip", [name, *ends], f"{name}/inside")
+        log = self._node("Log", [inside], f"{name}/log")
+        if isinstance(task, ClassificationTask):
+            return log
+        rest = self._node("Sub", [self._constant(f"{name}/one", np.float32(1)), inside], f"{name}/rest")
+        return self._node("Sub", [log, self._node("Log", [rest], f"{name}/log_rest")], f"{name}/logit")
 
     def _within_one(self, apart: dict[str, str]) -> None:
         """The scores [B, T, K] of competing tasks from what each says by itself, as `within_one` has them."""

@@ -158,7 +158,8 @@ def ship_hybrid(
 
     def score(rows: SplitRows) -> TaskScores:
         features_ND = hybrid_features(rows.histories, network_outputs(scores.logits, rows.histories))
-        return dict(fitted.hybrid.scores(prepared.target.tasks, features_ND))
+        network = network_outputs(scores, rows.histories)
+        return fitted.hybrid.scores(prepared.target.tasks, features_ND, network)
 
     said = Predictions.of(score, prepared.target, valid, test, fitted.facts)
     if fitted.wins:

@@ -97,10 +97,11 @@ def test_the_graph_scales_what_trees_say_as_python_does(
         sure = boost(target.task(cause), table, table, [], CANDIDATES[0], BoostingConfig(1, 1, 1), 0)
         models[cause] = [sure, sure]
     hybrid = Hybrid(models)
-    apart = [hybrid(target.task(cause), features) for cause in CAUSES]
+    said = network_outputs(scores, rows.histories)
+    apart = [hybrid(target.task(cause), features, said[0]) for cause in CAUSES]
     total = sum(apart)
     assert isinstance(total, np.ndarray) and (total > 1).mean() > 0.5 and (total < 1).any()
-    fitted = hybrid.scores(target.tasks, features)
+    fitted = hybrid.scores(target.tasks, features, said)
     export_bundle(network, prepared, tmp_path / "both", ["fp32"], hybrid=hybrid)
     served = score_split(Scorer(Bundle.load(tmp_path / "both")), rows.histories, target)
     for cause, own in zip(CAUSES, apart, strict=True):

@@ -16,13 +16,14 @@ from training import target_encoding
 from training.boosting import CANDIDATES, boost
 from training.config import BoostingConfig, TrainConfig, compose
 from training.export import export_bundle
-from training.hybrid import Hybrid, fold_numbers, hybrid_features, out_of_fold, validation_loss
+from training.hybrid import Hybrid, fold_numbers, hybrid_features, out_of_fold
 from training.measure import SplitRows, score_split
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
 from training.table import tables
 from training.target_encoding import TargetEncoding
 from training.train import train
+from training.tree_choice import validation_loss
 
 TARGET = """
 name: three
@@ -82,12 +83,10 @@ def test_one_graph_says_what_trees_and_network_say_in_python(config: TrainConfig
     scores = _scores(run, prepared, config)
     features = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
     assert hybrid.models
-    for task in prepared.target.tasks:
-        if task.name in hybrid.models:
-            expected = hybrid(task, features)
-            off = np.abs(served[task.name] - expected)
-            # Float noise carries an output over a step of the rounding once in thousands of rows.
-            assert np.quantile(off, 0.99) <= 1e-4, task.name
+    expected = hybrid.scores(prepared.target.tasks, features, network_outputs(scores, test.histories))
+    for task, own in expected.items():
+        # Float noise carries an output over a step of the rounding once in thousands of rows.
+        assert np.quantile(np.abs(served[task] - own), 0.99) <= 1e-4, task
 
 
 def test_parity_is_within_the_limits_of_each_precision(run: Path) -> None:
@@ -127,7 +126,7 @@ def test_a_bundle_exported_again_is_the_same_hybrid(config: TrainConfig, run: Pa
     assert exported.files["sequence.onnx"] == bundle.manifest.files["sequence.onnx"]
 
 
-def test_the_graph_encodes_tokens_as_python_does(
+def test_the_graph_encodes_tokens_and_mixes_as_python_does(
     config: TrainConfig, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(target_encoding, "_FEW", 2)  # the simulator has no wide field
@@ -144,13 +143,18 @@ def test_the_graph_encodes_tokens_as_python_does(
             wide = table._replace(features=encoding.extend(table.features))
             fitted = boost(task, wide, wide, [], CANDIDATES[0], BoostingConfig(1, 1, 1), 0)
             models[task.name].append(replace(fitted, encoding=encoding))
-    Hybrid(models).save(tmp_path / "hybrid.json")
+    shares = {"escalation": 0.25, "next": 0.5, "wait": 0.75}
+    Hybrid(models, shares).save(tmp_path / "hybrid.json")
     hybrid = Hybrid.load(tmp_path / "hybrid.json")
     export_bundle(scores.model, prepared, tmp_path / "bundle", ["fp32"], hybrid=hybrid)  # type: ignore[arg-type]
     served = score_split(Scorer(Bundle.load(tmp_path / "bundle")), test.histories, prepared.target)
     features = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
-    for task in prepared.target.tasks:
-        assert np.quantile(np.abs(served[task.name] - hybrid(task, features)), 0.99) <= 1e-4, task.name
+    network = network_outputs(scores, test.histories)
+    expected = hybrid.scores(prepared.target.tasks, features, network)
+    trees = Hybrid(models).scores(prepared.target.tasks, features, network)
+    for task, own in expected.items():
+        assert np.quantile(np.abs(served[task] - own), 0.99) <= 1e-4, task
+        assert np.abs(own - trees[task]).max() > 0.01, "the network has its share"
 
 
 def test_a_task_without_trees_keeps_the_networks_scores(config: TrainConfig, run: Path, tmp_path: Path) -> None:

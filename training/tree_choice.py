@@ -1,0 +1,117 @@
+"""Which trees stand behind the network: read it or not, tokens encoded or not, and how much they count against it.
+
+Trees that read the network's outputs, out of fold for the training rows, learn where to trust it; trees that do not err
+independently of it. Which is better, with or without target encoding and at which share of the mixture, differs by log
+and question, so all are fitted and the validation loss decides. The parameters are searched once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from forewarn.targets import HazardTask, RegressionTask, Task
+from training.aggregates import Float32s, Rows
+from training.boosting import Boosted, boost, boosted_facts, outputs, recalibrated, search
+from training.config import TrainConfig
+from training.mixture import SHARES, mixture
+from training.table import Table, tables
+from training.target_encoding import TargetEncoding, extend_out_of_fold
+
+
+@dataclass(frozen=True)
+class TreeRows:
+    """What the trees of one task are fitted on and chosen by."""
+
+    task: Task
+    train: list[Table]  # one per horizon of a hazard task, else one
+    folds: list[NDArray[np.int64]]  # of each table's rows
+    valid: Rows
+    features: Float32s  # of the validation rows, [N, D]
+    network: NDArray[np.floating]  # the network's scores of the validation rows
+    weight: NDArray[np.float64]  # how much each validation row counts, [N]
+    cardinalities: Sequence[int]
+    plain: int  # columns of the features that are not the network's outputs, the first ones
+
+
+@dataclass(frozen=True)
+class ChosenTrees:
+    """The models of a task, their share of the mixture, and the facts of the choice."""
+
+    models: list[Boosted]
+    share: float
+    facts: dict[str, Any]
+
+
+def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees:
+    """Fits every kind of trees and takes the kind and share with the lowest validation loss."""
+    found = search(
+        rows.task, rows.train, tables(rows.task, rows.valid, rows.features), [], config.boosting, config.seed
+    )
+    tried = []
+    for reads, encodes, models in _kinds(config, rows, found):
+        trees = outputs(rows.task, models, rows.features)
+        for share in SHARES:
+            mixed = mixture(rows.task, trees, rows.network, share)
+            loss = validation_loss(rows.task, mixed, rows.valid, rows.weight)
+            tried.append((loss, reads, encodes, share, models))
+    _, reads, encodes, share, models = min(tried, key=lambda own: own[0])
+    facts = boosted_facts(found, models) | {"reads_network": reads, "target_encoding": encodes, "share": share}
+    return ChosenTrees(models, share, facts)
+
+
+def _kinds(config: TrainConfig, rows: TreeRows, found: dict[str, Any]) -> Iterator[tuple[bool, bool, list[Boosted]]]:
+    """Whether they read the network, whether tokens are encoded, and the models."""
+    encodings = [TargetEncoding.fit(rows.task, table, rows.cardinalities) for table in rows.train]
+    for encodes in (False, True) if all(encodings) else (False,):
+        for reads in (True, False):
+            models = []
+            checks = tables(rows.task, rows.valid, rows.features)
+            for table, fold, check, encoding in zip(rows.train, rows.folds, checks, encodings, strict=True):
+                own, later = table, check
+                if encodes and encoding is not None:
+                    wide = extend_out_of_fold(rows.task, table, rows.cardinalities, fold)
+                    own, later = table._replace(features=wide), check._replace(features=encoding.extend(check.features))
+                if not reads:  # columns that do not vary are never split on, so that all kinds read the same rows
+                    own, later = (_blinded(part, rows) for part in (own, later))
+                model = boost(rows.task, own, later, [], found, config.boosting, config.seed)
+                models.append(replace(model, encoding=encoding if encodes else None))
+            yield reads, encodes, _calibrated(config, rows, models, checks)
+
+
+def _blinded(table: Table, rows: TreeRows) -> Table:
+    features_ND = table.features.copy()
+    features_ND[:, rows.plain : rows.features.shape[1]] = 0
+    return table._replace(features=features_ND)
+
+
+def _calibrated(config: TrainConfig, rows: TreeRows, models: list[Boosted], checks: Sequence[Table]) -> list[Boosted]:
+    if not (isinstance(rows.task, HazardTask) and config.weights.censoring):
+        return models
+    known = [known for known, _ in rows.valid.targets(rows.task)]
+    return [
+        recalibrated(model, table, rows.weight[own]) for model, table, own in zip(models, checks, known, strict=True)
+    ]
+
+
+def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N: NDArray[np.float64]) -> float:
+    """Weighted log loss of the risk, a mean over horizons, or of the classes; mean absolute error of a number."""
+    losses = []
+    for number, (known, label) in enumerate(rows.targets(task)):
+        own = (predictions[:, number] if isinstance(task, HazardTask) else predictions)[known].astype(np.float64)
+        weight = weight_N[known]
+        if not weight.sum():
+            continue
+        if isinstance(task, RegressionTask):
+            losses.append(np.average(np.abs(own - label.astype(np.float64)), weights=weight))
+        else:
+            outcome = label.astype(np.int64)
+            true = (
+                np.where(outcome > 0, own, 1 - own) if isinstance(task, HazardTask) else own[range(len(own)), outcome]
+            )
+            losses.append(np.average(-np.log(np.clip(true, 1e-7, 1)), weights=weight))
+    return float(np.mean(losses)) if losses else float("inf")
