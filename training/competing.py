@@ -20,9 +20,9 @@ def groups(tasks: Sequence[Task]) -> list[list[Task]]:
     """The tasks by what competes, in the order of the target; a task that competes with none is a group of its own."""
     found: dict[str, list[Task]] = {}
     for task in tasks:
-        competes = isinstance(task, HazardTask) and task.competes_in is not None
+        group = task.competes_in if isinstance(task, HazardTask) else None
         # No task's name holds a slash, so none is taken for a group's.
-        found.setdefault(f"group/{task.competes_in}" if competes else task.name, []).append(task)  # type: ignore[union-attr]
+        found.setdefault(task.name if group is None else f"group/{group}", []).append(task)
     return list(found.values())
 
 
