@@ -99,7 +99,7 @@ def _calibrated(config: TrainConfig, rows: TreeRows, models: list[Boosted], chec
 
 
 def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N: NDArray[np.float64]) -> float:
-    """Weighted log loss of the risk, a mean over horizons, or of the classes; mean absolute error of a number."""
+    """Weighted log loss of the risk, a mean over horizons, or of the classes; mean absolute error in a value's unit."""
     losses = []
     for number, (known, label) in enumerate(rows.targets(task)):
         own = (predictions[:, number] if isinstance(task, HazardTask) else predictions)[known].astype(np.float64)
@@ -107,7 +107,8 @@ def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N:
         if not weight.sum():
             continue
         if isinstance(task, RegressionTask):
-            losses.append(np.average(np.abs(own - label.astype(np.float64)), weights=weight))
+            error = np.abs(task.inverse(own) - task.inverse(label.astype(np.float64)))
+            losses.append(np.average(error, weights=weight))
         else:
             outcome = label.astype(np.int64)
             true = (
