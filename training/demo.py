@@ -73,7 +73,7 @@ def clear(run: Path) -> None:
     if (run / _MARK).is_file():
         for folder in ("checkpoints", "bundle"):
             shutil.rmtree(run / folder, ignore_errors=True)
-        for file in ("config.yaml", "metrics.json", "report.md"):
+        for file in ("config.yaml", "origin.json", "metrics.json", "report.md"):
             (run / file).unlink(missing_ok=True)
     refuse_used(run)
     make_folder(run, "run")

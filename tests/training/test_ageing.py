@@ -41,7 +41,9 @@ def measured(silent_config: TrainConfig, silent_run: Path) -> dict[bool, Any]:
     train(plain)
     found = {}
     for ageing, run in ((True, silent_config.run), (False, plain.run)):
-        config = EvaluateConfig(f"{run}/bundle", silent_config.data, silent_config.protocol, bootstrap=0)
+        config = EvaluateConfig(
+            bundle=f"{run}/bundle", data=silent_config.data, protocol=silent_config.protocol, bootstrap=0
+        )
         assert measure_silences(config)["ages"] == ageing
         silences = json.loads((Path(run) / "silences-test" / "silences.json").read_text())["silences"]
         found[ageing] = {name: own["onset"] for name, own in silences.items()}
