@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.model import Scores
+from forewarn.model import Scores, ScoresAndLogits
 from forewarn.sequence import EncodedHistory, RaggedDataset, RaggedWriter, aggregate_width
 from forewarn.targets import RegressionTask, Task
 from training.boosting import Boosted, has_choice, outputs
@@ -109,7 +109,7 @@ class FittedHybrid:
     facts: dict[str, dict[str, Any]]
 
 
-def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: Path) -> FittedHybrid:
+def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: ScoresAndLogits, folder: Path) -> FittedHybrid:
     """Fits the trees behind the run's calibrated network; the networks of the folds are trained below `folder`.
 
     A task of which training cannot tell a horizon's outcomes apart gets no trees, and those it competes with ship none.
@@ -122,8 +122,7 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
     fold_H = fold_numbers([history.history_id for history in train.histories], config.hybrid.folds, config.seed)
     fold_N = np.repeat(fold_H, [history.length for history in train.histories])
     train_ND = hybrid_features(train.histories, out_of_fold(config, prepared, train.histories, fold_H, folder))
-    valid_ND = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
-    said = network_outputs(scores, valid.histories)
+    said, valid_ND = scores_and_features(scores, valid.histories)
     shapes = prepared.input_shapes
     plain = aggregate_width(len(shapes.cardinalities), shapes.numerics)
     models: dict[str, list[Boosted]] = {}
@@ -153,6 +152,15 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: Scores, folder: 
         for fact in own:
             fact["ships"] = ships and len(fitted) == len(group)
     return FittedHybrid(hybrid, [name for name, fact in facts.items() if fact["ships"]], facts)
+
+
+def scores_and_features(
+    scores: ScoresAndLogits, histories: Sequence[EncodedHistory]
+) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
+    """The network's scores [N, K] per task and the rows of `hybrid_features`, from one pass of the network."""
+    outputs = network_outputs(scores, histories)
+    tasks = len(outputs) // 2
+    return outputs[:tasks], hybrid_features(histories, outputs[tasks:])
 
 
 def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

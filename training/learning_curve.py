@@ -25,7 +25,7 @@ from training.config import TrainConfig, typed
 from training.provenance import origin as this_process
 from training.report import METRICS, SHOWN_MODELS, in_order, interval, table
 from training.results.record import RECORD, Record, run_record, write_page
-from training.runs import TRAIN, make_run
+from training.runs import TRAIN, finish_run
 
 log = logging.getLogger(__name__)
 _OWN = ("shares", "run", "resume", "page")  # not handed on
@@ -70,11 +70,7 @@ def learning_curve(config: LearningCurveConfig, overrides: Sequence[str]) -> dic
     folders = [run / f"share-{share:g}" for share in shares]
     for number, (share, folder) in enumerate(zip(shares, folders, strict=True), 1):
         log.info("share %d of %d: %g of the training histories", number, len(shares), share)
-        if not make_run(TRAIN, [*kept, f"protocol.train_fraction={share:g}"], folder):
-            raise ValueError(
-                f"run: found {folder} ended with an error, which is above, expected a finished run; mend its cause and "
-                "give the same command again: it goes on from there"
-            )
+        finish_run(TRAIN, [*kept, f"protocol.train_fraction={share:g}"], folder)
     records = [run_record(folder) for folder in folders]
     whole = records[-1] | this_process() | {"date": f"{datetime.now(UTC):%Y-%m-%d}"}
     parts = [

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from forewarn.targets import ClassificationTask, TargetSpec
 from training.decision import balanced_weights
@@ -38,14 +39,19 @@ class Predictions:
     ) -> Predictions:
         """What `score` says of the test rows, and of the validation rows where classes are to be weighed by them."""
         classes = [task for task in target.tasks if isinstance(task, ClassificationTask)]
-        said, weights = score(valid) if classes else {}, {}
+        checked = score(valid) if classes else {}
+        own = cls(score(test), fitted or {})
         for task in classes:
-            if task.name in said:
-                label_N = valid.tasks[task.name].label()
-                assert isinstance(label_N, np.ndarray)
-                known_N = label_N >= 0
-                weights[task.name] = balanced_weights(said[task.name][known_N], label_N[known_N])
-        return cls(score(test), fitted or {}, weights)
+            if task.name in checked:
+                own.weigh(task, checked[task.name], valid)
+        return own
+
+    def weigh(self, task: ClassificationTask, probability_NC: NDArray[Any], valid: SplitRows) -> None:
+        """Finds what the classes of a task weigh, from the model's probabilities of the validation rows."""
+        label_N = valid.tasks[task.name].label()
+        assert isinstance(label_N, np.ndarray)
+        known_N = label_N >= 0
+        self.class_weights[task.name] = balanced_weights(probability_NC[known_N], label_N[known_N])
 
     def measured(self, target: TargetSpec, rows: SplitRows, resamples: int, seed: int) -> dict[str, Any]:
         """Metrics per task as in metrics.json, with what was found under "fitted"."""

@@ -32,7 +32,7 @@ from training.origins.page import rolling_page
 from training.origins.pool import OriginRows, pool
 from training.provenance import origin as this_process
 from training.results.record import ORIGIN, RECORD, Record, make_record, rounded, run_origin, run_record, write_page
-from training.runs import TRAIN, make_run
+from training.runs import TRAIN, finish_run
 from training.target import load_target
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,7 @@ def rolling(config: RollingConfig, overrides: Sequence[str]) -> dict[str, Any]:
     folders = [run / f"origin-{number}" for number in range(1, len(origins) + 1)]
     for number, (origin, folder) in enumerate(zip(origins, folders, strict=True), 1):
         log.info("origin %d of %d: cut %s", number, len(origins), origin.cut.isoformat(timespec="minutes"))
-        if not make_run(TRAIN, origin_overrides(overrides, config, origin), folder):
-            raise ValueError(
-                f"run: found {folder} ended with an error, which is above, expected a finished run; mend its cause and "
-                "give the same command again: it goes on from there"
-            )
+        finish_run(TRAIN, origin_overrides(overrides, config, origin), folder)
     record = _record(config, run, origins, folders)
     page = rolling_page(record)
     (run / "report.md").write_text(page)

@@ -35,6 +35,15 @@ def make_run(module: str, overrides: Sequence[str], run: Path) -> bool:
     return subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode == 0
 
 
+def finish_run(module: str, overrides: Sequence[str], run: Path) -> None:
+    """`make_run`, where nothing can go on without it: ValueError where it ends with an error."""
+    if not make_run(module, overrides, run):
+        raise ValueError(
+            f"run: found {run} ended with an error, which is above, expected a finished run; mend its cause and "
+            "give the same command again: it goes on from there"
+        )
+
+
 def finished(run: Path) -> bool:
     """Whether a run measured what it was to measure."""
     return (run / METRICS).is_file()

@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +19,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Manifest, Scorer
-from forewarn.model import Ensemble, Scores, SequenceModel
+from forewarn.model import Ensemble, ScoresAndLogits, SequenceModel
 from forewarn.sequence import RaggedDataset
-from training.baselines import FLAT, Baseline, fit_baselines
+from forewarn.targets import ClassificationTask
+from training.baselines import FLAT, fit_baselines
 from training.calibration import calibrate
 from training.command import make_folder, run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
 from training.export import MEASURED, export_bundle, measured_graph, record_metrics
 from training.fit import check_machine, fit, refuse_used
 from training.hybrid import SAVED as HYBRID
-from training.hybrid import fit_hybrid, hybrid_features
+from training.hybrid import fit_hybrid, scores_and_features
 from training.lint import lint_run
 from training.measure import SplitRows, TaskScores, score_split
 from training.metrics import headline
-from training.network_outputs import network_outputs
 from training.predictions import Predictions, save_predictions
 from training.prepare import ENCODED, Prepared, data_folder, prepare
 from training.provenance import origin
@@ -126,20 +125,18 @@ def baselines(prepared: Prepared, checked: SplitRows, test: SplitRows, config: T
     for task in prepared.target.tasks:
         log.info("fitting baselines of task %s", task.name)
         fitted = fit_baselines(train[task.name], valid[task.name], task, config.seed, flat, config.boosting)
+        # Split by split, as the baselines share the features of the rows they asked for last.
+        if isinstance(task, ClassificationTask):
+            for name, baseline in fitted.items():
+                said[name].weigh(task, baseline(checked.tasks[task.name]), checked)
         for name, baseline in fitted.items():
-            own = Predictions.of(partial(_scores_of, baseline), prepared.target, checked, test)
-            said[name].scores.update(own.scores)
-            said[name].class_weights.update(own.class_weights)
+            said[name].scores[task.name] = baseline(test.tasks[task.name])
             said[name].fitted[task.name] = baseline.facts
     if "gru" in config.baselines and config.model.backbone != "gru":
         log.info("training the GRU baseline")
         score = recurrent_scores(config, prepared, Path(config.run) / "gru")
         said["gru"] = Predictions.of(score, prepared.target, checked, test)
     return said
-
-
-def _scores_of(baseline: Baseline, rows: SplitRows) -> TaskScores:
-    return {baseline.task.name: baseline(rows.tasks[baseline.task.name])}
 
 
 def ship_hybrid(
@@ -152,13 +149,12 @@ def ship_hybrid(
 ) -> tuple[Predictions, Manifest]:
     """Fits the hybrid, exports the bundle again with it where it wins; what it says, and the manifest then."""
     run = Path(config.run)
-    scores = Scores(model, calibrate(model, prepared, config.weights)).eval()
+    scores = ScoresAndLogits(model, calibrate(model, prepared, config.weights)).eval()
     fitted = fit_hybrid(config, prepared, scores, run / "hybrid")
     manifest = Bundle.load(bundle).manifest
 
     def score(rows: SplitRows) -> TaskScores:
-        features_ND = hybrid_features(rows.histories, network_outputs(scores.logits, rows.histories))
-        network = network_outputs(scores, rows.histories)
+        network, features_ND = scores_and_features(scores, rows.histories)
         return fitted.hybrid.scores(prepared.target.tasks, features_ND, network)
 
     said = Predictions.of(score, prepared.target, valid, test, fitted.facts)

@@ -49,11 +49,10 @@ class ChosenTrees:
 
 def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees:
     """Fits every kind of trees and takes the kind and share with the lowest validation loss."""
-    found = search(
-        rows.task, rows.train, tables(rows.task, rows.valid, rows.features), [], config.boosting, config.seed
-    )
+    checks = tables(rows.task, rows.valid, rows.features)
+    found = search(rows.task, rows.train, checks, [], config.boosting, config.seed)
     tried = []
-    for reads, encodes, models in _kinds(config, rows, found):
+    for reads, encodes, models in _kinds(config, rows, checks, found):
         trees = outputs(rows.task, models, rows.features)
         for share in SHARES:
             mixed = mixture(rows.task, trees, rows.network, share)
@@ -64,23 +63,33 @@ def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees:
     return ChosenTrees(models, share, facts)
 
 
-def _kinds(config: TrainConfig, rows: TreeRows, found: dict[str, Any]) -> Iterator[tuple[bool, bool, list[Boosted]]]:
-    """Whether they read the network, whether tokens are encoded, and the models."""
-    encodings = [TargetEncoding.fit(rows.task, table, rows.cardinalities) for table in rows.train]
-    for encodes in (False, True) if all(encodings) else (False,):
+def _kinds(
+    config: TrainConfig, rows: TreeRows, checks: Sequence[Table], found: dict[str, Any]
+) -> Iterator[tuple[bool, bool, list[Boosted]]]:
+    """Whether they read the network, whether tokens are encoded, and the models; `checks` are the validation rows."""
+    plain: list[TargetEncoding | None] = [None] * len(rows.train)
+    fitted = [TargetEncoding.fit(rows.task, table, rows.cardinalities) for table in rows.train]
+    for encodings in (plain, fitted) if all(fitted) else (plain,):
+        pairs = [
+            (table, check) if encoding is None else _encoded(rows, table, fold, check, encoding)
+            for table, fold, check, encoding in zip(rows.train, rows.folds, checks, encodings, strict=True)
+        ]
         for reads in (True, False):
             models = []
-            checks = tables(rows.task, rows.valid, rows.features)
-            for table, fold, check, encoding in zip(rows.train, rows.folds, checks, encodings, strict=True):
-                own, later = table, check
-                if encodes and encoding is not None:
-                    wide = extend_out_of_fold(rows.task, table, rows.cardinalities, fold)
-                    own, later = table._replace(features=wide), check._replace(features=encoding.extend(check.features))
-                if not reads:  # columns that do not vary are never split on, so that all kinds read the same rows
-                    own, later = (_blinded(part, rows) for part in (own, later))
+            for pair, encoding in zip(pairs, encodings, strict=True):
+                # Columns that do not vary are never split on, so that all kinds read the same rows.
+                own, later = pair if reads else (_blinded(part, rows) for part in pair)
                 model = boost(rows.task, own, later, [], found, config.boosting, config.seed)
-                models.append(replace(model, encoding=encoding if encodes else None))
-            yield reads, encodes, _calibrated(config, rows, models, checks)
+                models.append(replace(model, encoding=encoding))
+            yield reads, encodings is fitted, _calibrated(config, rows, models, checks)
+
+
+def _encoded(
+    rows: TreeRows, table: Table, fold: NDArray[np.int64], check: Table, encoding: TargetEncoding
+) -> tuple[Table, Table]:
+    """Training rows encoded out of fold, and validation rows encoded by all of them."""
+    wide = extend_out_of_fold(rows.task, table, rows.cardinalities, fold)
+    return table._replace(features=wide), check._replace(features=encoding.extend(check.features))
 
 
 def _blinded(table: Table, rows: TreeRows) -> Table:
