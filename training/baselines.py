@@ -8,13 +8,14 @@ Design choices
 - lightgbm: searched on the validation rows, early stopping, several seeds (see boosting.py).
 - A hazard task gets one model per horizon of P(onset within h), on rows where that is known; the risks of a row
   are then made non-decreasing in h.
+- Refitted on training and validation rows, trees keep the parameters and sizes that validation found.
 - The GRU is a network and trained as one (see recurrent_baseline.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Aggregates, Float32s, Rows
-from training.boosting import boost, boosted_facts, has_choice, outputs, search
+from training.boosting import Boosted, boost, boosted_facts, grow_again, has_choice, outputs, search
 from training.config import BoostingConfig
 from training.rules import Scores, constant, lookup, threshold
 from training.table import Table, tables
@@ -81,6 +82,27 @@ def fit_baselines(
         facts = boosted_facts(found, models) if name == "lightgbm" else {}
         fitted[name] = Baseline(task, aggregates, models, facts)
     return fitted
+
+
+def fit_again(
+    fitted: Mapping[str, Baseline], train: Rows, valid: Rows, seed: int = 0, boosting: BoostingConfig | None = None
+) -> dict[str, Baseline]:
+    """The baselines of one `fit_baselines`, fitted on its training and validation rows together."""
+    config = boosting or BoostingConfig()
+    again: dict[str, Baseline] = {}
+    for name, old in fitted.items():
+        task, aggregates = old.task, old.aggregates
+        if not again:  # they share the rows' features
+            later, earlier = (tables(task, rows, aggregates(rows)) for rows in (valid, train))
+            whole = [table.joined(check) for table, check in zip(earlier, later, strict=True)]
+        models = [
+            grow_again(task, model, table, aggregates.categorical, old.facts["parameters"], config, seed)
+            if isinstance(model, Boosted)
+            else _fit("prior" if name == "lightgbm" else name, task, aggregates, table, table, {}, config, seed)
+            for model, table in zip(old.models, whole, strict=True)
+        ]
+        again[name] = replace(old, models=models)
+    return again
 
 
 def _fit(

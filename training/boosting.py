@@ -63,13 +63,15 @@ class Boosted:
     """Boosters of several seeds for one label, averaged: features [N, D] -> P(1) [N], probabilities [N, P], value [N].
 
     P counts the classes met in training, `present` of the task's `size`; the probabilities returned cover all. With an
-    `encoding` the boosters also read what it makes of the features.
+    `encoding` the boosters also read what it makes of the features. `platt` is the scale and shift of the logits that
+    their leaves hold already.
     """
 
     boosters: list[lgb.Booster]
     present: list[int] | None = None
     size: int = 0
     encoding: TargetEncoding | None = None
+    platt: tuple[float, float] = (1.0, 0.0)
 
     def __call__(self, features_ND: Float32s) -> NDArray[np.float64]:
         if self.encoding is not None:
@@ -142,6 +144,22 @@ def boost(
         _exact(_boost(task, train, valid, categorical, candidate, config, seed + number))
         for number in range(config.seeds)
     ]
+    return _averaged(task, boosters, train)
+
+
+def grow_again(
+    task: Task, model: Boosted, rows: Table, categorical: list[int], candidate: dict[str, Any], config: BoostingConfig,
+    seed: int,
+) -> Boosted:  # fmt: skip
+    """A model of `boost` fitted on other rows, each booster to the number of trees it has; its Platt map stays."""
+    boosters = [
+        _exact(_boost(task, rows, None, categorical, candidate, config, seed + number, booster.current_iteration()))
+        for number, booster in enumerate(model.boosters)
+    ]
+    return _mapped(_averaged(task, boosters, rows), *model.platt)
+
+
+def _averaged(task: Task, boosters: list[lgb.Booster], train: Table) -> Boosted:
     if isinstance(task, ClassificationTask):
         return Boosted(boosters, [int(label) for label in np.unique(train.label)], len(task.classes or ()))
     return Boosted(boosters)
@@ -161,7 +179,15 @@ def recalibrated(model: Boosted, valid: Table, weight_N: NDArray[np.float64]) ->
     scale, shift = float(platt.coef_[0, 0]), float(platt.intercept_[0])
     if scale <= 0:  # the slice is too small to know better than the trees
         return model
-    return replace(model, boosters=[_with_leaves(booster, scale, shift) for booster in model.boosters])
+    return _mapped(model, scale, shift)
+
+
+def _mapped(model: Boosted, scale: float, shift: float) -> Boosted:
+    if (scale, shift) == (1.0, 0.0):
+        return model
+    return replace(
+        model, boosters=[_with_leaves(booster, scale, shift) for booster in model.boosters], platt=(scale, shift)
+    )
 
 
 def _with_leaves(booster: lgb.Booster, scale: float, shift: float) -> lgb.Booster:
@@ -181,29 +207,32 @@ def boosted_facts(parameters: dict[str, Any], models: Sequence[Scores]) -> dict[
 
 
 def _boost(
-    task: Task, train: Table, valid: Table, categorical: list[int], candidate: dict[str, Any], config: BoostingConfig,
-    seed: int,
+    task: Task, train: Table, valid: Table | None, categorical: list[int], candidate: dict[str, Any],
+    config: BoostingConfig, seed: int, rounds: int = _ROUNDS_UNWATCHED,
 ) -> lgb.Booster:  # fmt: skip
+    """One booster, stopped early by `valid`; without rows that can tell, after `rounds`."""
     threads = min(config.threads, max(1, len(train.label) // _LEAST_ROWS_PER_THREAD))
     parameters = _FIXED | candidate | {"seed": seed, "num_threads": threads}
     if isinstance(task, ClassificationTask):
         present = np.unique(train.label)
         parameters |= {"objective": "multiclass", "num_class": len(present)}
-        seen = np.isin(valid.label, present)
+        if valid is not None:
+            seen = valid.take(np.isin(valid.label, present))
+            valid = seen._replace(label=np.searchsorted(present, seen.label))
         train = train._replace(label=np.searchsorted(present, train.label))
-        valid = Table(valid.features[seen], np.searchsorted(present, valid.label[seen]), valid.weight[seen])
     else:
         # Absolute error in the transformed unit aims at the median, which any monotone transform keeps.
         parameters["objective"] = "regression_l1" if isinstance(task, RegressionTask) else "binary"
     data = lgb.Dataset(train.features, train.label, weight=train.weight, categorical_feature=categorical)
+    if valid is None or not has_choice(valid):
+        return lgb.train(parameters, data, num_boost_round=rounds)
     watched = lgb.Dataset(valid.features, valid.label, weight=valid.weight, reference=data)
-    stops = has_choice(valid)
     return lgb.train(
         parameters,
         data,
-        num_boost_round=_ROUNDS if stops else _ROUNDS_UNWATCHED,
-        valid_sets=[watched] if stops else None,
-        callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)] if stops else None,
+        num_boost_round=_ROUNDS,
+        valid_sets=[watched],
+        callbacks=[lgb.early_stopping(_PATIENCE, verbose=False)],
     )
 
 

@@ -123,6 +123,7 @@ class TrainConfig:
     weights: WeightsConfig = field(default_factory=WeightsConfig)
     ensemble: int = 1  # networks trained with the seeds seed, seed + 1, … and averaged in one graph
     pretrained: str | None = None  # folder of a run whose vocabularies and network body this run starts from
+    refit: bool = False  # train again on training and validation rows, with all that validation has chosen
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
     resume: bool = False  # continue the run in `run` or, if that is not given, the newest unfinished one of its name

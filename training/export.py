@@ -35,7 +35,7 @@ from training.calibration import calibrate
 from training.command import run_command
 from training.config import ExportConfig, saved_config, typed
 from training.datamodule import encoded_row
-from training.fit import load_network
+from training.fit import final_network, load_network
 from training.heads import task_outputs
 from training.hybrid import SAVED as HYBRID
 from training.hybrid import Hybrid
@@ -59,18 +59,19 @@ def export_bundle(
     destination: Path,
     precisions: list[str],
     provider: str = "cpu",
-    weights: WeightsConfig | None = None,
+    calibration: dict[str, Calibration] | None = None,
     hybrid: Hybrid | None = None,
 ) -> Manifest:
-    """Calibrates, exports, checks and seals a bundle at `destination`, replacing a bundle that is there.
+    """Exports, checks and seals a bundle at `destination`, replacing a bundle that is there.
 
-    The tasks that `hybrid` holds are scored by its trees behind the network.
+    The tasks that `hybrid` holds are scored by its trees behind the network. Without a `calibration` one is fitted on
+    the validation rows, which `model` must then not have learned from.
 
     ValueError when a graph differs from torch by more than its limit; then nothing is written.
     """
     building, hybrids = _building(destination), hybrid.models if hybrid is not None else {}
     try:
-        calibration = calibrate(model, prepared, weights or WeightsConfig())
+        calibration = calibration or calibrate(model, prepared, WeightsConfig())
         scores = Scores(model, calibration)
         graphs, parity = {}, {}
         for precision in precisions:
@@ -239,12 +240,13 @@ def main(config: DictConfig) -> dict[str, Any]:
     """Exports the best checkpoint of a run."""
     export: ExportConfig = typed(config, ExportConfig)
     run = Path(export.run)
-    network, trained = load_network(run), saved_config(run)
+    trained = saved_config(run)
     prepared = Prepared.load(data_folder(trained) / ENCODED)
+    calibration = calibrate(load_network(run), prepared, trained.weights)
     destination = Path(export.bundle) if export.bundle else run / "bundle"
     hybrid = Hybrid.load(run / HYBRID) if (run / HYBRID).is_file() else None
     manifest = export_bundle(
-        network, prepared, destination, export.precisions, export.provider, trained.weights, hybrid
+        final_network(run, trained), prepared, destination, export.precisions, export.provider, calibration, hybrid
     )
     if metrics := run_metrics(run, manifest):
         manifest = record_metrics(destination, metrics)

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -25,11 +25,12 @@ from training.heads import head_specs
 from training.module import LOG_EVERY, SequenceModule
 from training.prepare import Prepared
 from training.pretrained import start_from
-from training.throughput import TOKENS_PER_S, Throughput
+from training.throughput import OBJECTIVE, TOKENS_PER_S, VALID_LOSS, Throughput
 from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
 CHECKPOINTS, LAST, BEST = "checkpoints", "last.ckpt", "best.ckpt"
+REFIT = "refit"  # folder below a run's, of its networks that learned from the validation rows too
 _FACTS = "facts.json"  # written when a member is finished
 _CHECKPOINT_PATHS = ("best_model_path", "kth_best_model_path", "last_model_path")
 
@@ -49,6 +50,16 @@ class BestCheckpoint(ModelCheckpoint):
         super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
 
 
+class StopAfter(pl.Callback):
+    """Ends a training after some of the epochs that its learning rate was laid out for."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
 @dataclass(frozen=True)
 class Fitted:
     """The network of the epoch with the lowest validation loss, and how the training went."""
@@ -57,15 +68,19 @@ class Fitted:
     facts: dict[str, Any]
 
 
-def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
-    """Trains every member of the ensemble, each with a seed of its own; finished members are not trained again."""
+def fit(config: TrainConfig, prepared: Prepared, run: Path, epochs: Sequence[int] | None = None) -> Fitted:
+    """Trains every member of the ensemble, each with a seed of its own; finished members are not trained again.
+
+    `epochs` ends each member after its own number of them, whatever the validation loss says.
+    """
     folders = member_folders(run, config.ensemble)
     facts: list[dict[str, Any]] = []
     for number, folder in enumerate(folders):
         if not (folder / _FACTS).is_file():
             if len(folders) > 1:
                 log.info("member %d of %d", number + 1, len(folders))
-            facts.append(fit_member(config, prepared, run, folder, number))
+            own = epochs[number] if epochs is not None else None
+            facts.append(fit_member(config, prepared, run, folder, number, own))
             if os.environ.get("LOCAL_RANK", "0") == "0":  # the processes of a distributed run share the folder
                 (folder / f"{_FACTS}.partial").write_text(json.dumps(facts[-1]))
                 (folder / f"{_FACTS}.partial").replace(folder / _FACTS)
@@ -75,28 +90,55 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path) -> Fitted:
     return Fitted(load_network(run), joined)
 
 
-def fit_member(config: TrainConfig, prepared: Prepared, run: Path, folder: Path, number: int = 0) -> dict[str, Any]:
+def refit(config: TrainConfig, prepared: Prepared, fitted: Fitted, run: Path) -> Fitted:
+    """What `fit` returned, trained again below `run` on training and validation rows together.
+
+    Each member trains for as many epochs as were best for it when the validation rows could still tell.
+    """
+    log.info("training again, with the validation rows")
+    epochs = [best_epoch(facts) for facts in fitted.facts.get("members", [fitted.facts])]
+    return fit(replace(config, logger=LoggerConfig("none")), replace(prepared, folder=run / REFIT), run / REFIT, epochs)
+
+
+def best_epoch(facts: dict[str, Any]) -> int:
+    """The epoch, from 1, with the lowest validation loss of one member's training."""
+    losses = [epoch.get(OBJECTIVE, epoch[VALID_LOSS]) for epoch in facts["curve"]]
+    return 1 + losses.index(min(losses))
+
+
+def fit_member(
+    config: TrainConfig, prepared: Prepared, run: Path, folder: Path, number: int = 0, epochs: int | None = None
+) -> dict[str, Any]:
     """Trains one network until the validation loss stops falling; `config.resume` continues from `<folder>/last.ckpt`.
 
-    Returns how the training went; `<folder>/best.ckpt` holds the network of the epoch with the lowest validation loss.
+    Returns how the training went; `<folder>/best.ckpt` holds the network of the epoch with the lowest validation loss,
+    or of the last of `epochs`.
     """
-    return fit_module(config, *make_parts(config, prepared, number), run, folder)
+    return fit_module(config, *make_parts(config, prepared, number), run, folder, epochs)
 
 
 def fit_module(
-    config: TrainConfig, module: SequenceModule, data: SequenceDataModule, run: Path, folder: Path
+    config: TrainConfig,
+    module: SequenceModule,
+    data: SequenceDataModule,
+    run: Path,
+    folder: Path,
+    epochs: int | None = None,
 ) -> dict[str, Any]:
     """Trains a module as `fit_member` says."""
     _, batches = data.batches("train", shuffle=True)
 
-    # `last` is written every epoch, `best` only when the validation loss improves.
-    best = BestCheckpoint(folder, "best", monitor=module.monitored, save_last=True, enable_version_counter=False)
+    # `last` is written every epoch, `best` only when the validation loss improves or where nothing validates.
+    monitored = module.monitored if epochs is None else None
+    best = BestCheckpoint(folder, "best", monitor=monitored, save_last=True, enable_version_counter=False)
     record = Throughput()
+    end = EarlyStopping(module.monitored, patience=config.trainer.patience) if epochs is None else StopAfter(epochs)
     # The record comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
-    callbacks: list[pl.Callback] = [record, EarlyStopping(module.monitored, patience=config.trainer.patience), best]
+    callbacks: list[pl.Callback] = [record, end, best]
     if config.trainer.progress:
         callbacks.append(TQDMProgressBar(leave=False))
-    trainer = make_trainer(config, callbacks, logger=_loggers(config.logger, run))
+    validating = {} if epochs is None else {"limit_val_batches": 0}
+    trainer = make_trainer(config, callbacks, logger=_loggers(config.logger, run), **validating)
     last = folder / LAST if config.resume and (folder / LAST).is_file() else None
     trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=False)
     return {
@@ -174,15 +216,22 @@ def load_network(run: Path) -> SequenceModel | Ensemble:
     return members[0] if len(members) == 1 else Ensemble(members).eval()
 
 
+def final_network(run: Path, config: TrainConfig) -> SequenceModel | Ensemble:
+    """What a run ships: its networks that learned from the validation rows too, where it has finished them."""
+    again = member_folders(run / REFIT, config.ensemble)
+    return load_network(run / REFIT if all((folder / _FACTS).is_file() for folder in again) else run)
+
+
 def _join(facts: list[dict[str, Any]]) -> dict[str, Any]:
     """The facts of an ensemble: means over its members, and each member's own."""
-    joined = {name: sum(own[name] for own in facts) / len(facts) for name in ("valid_loss", "train_tokens_per_s")}
+    speed = sum(own["train_tokens_per_s"] for own in facts) / len(facts)
+    losses = [own["valid_loss"] for own in facts if own["valid_loss"] is not None]
     return {
         "epochs": sum(own["epochs"] for own in facts),
-        "valid_loss": joined["valid_loss"],
+        "valid_loss": sum(losses) / len(facts) if len(losses) == len(facts) else None,
         "parameters": sum(own["parameters"] for own in facts),
         "real_token_share": facts[0]["real_token_share"],
-        "train_tokens_per_s": round(joined["train_tokens_per_s"], 1),
+        "train_tokens_per_s": round(speed, 1),
         "curve": facts[0]["curve"],
         "members": facts,
     }

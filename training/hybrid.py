@@ -33,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forewarn.model import Scores, ScoresAndLogits
-from forewarn.sequence import EncodedHistory, RaggedDataset, RaggedWriter, aggregate_width
+from forewarn.sequence import EncodedHistory, RaggedDataset, aggregate_width
 from forewarn.targets import RegressionTask, Task
 from training.boosting import Boosted, has_choice, outputs
 from training.calibration import calibrate
@@ -102,9 +102,13 @@ class Hybrid:
 
 @dataclass(frozen=True)
 class FittedHybrid:
-    """A fitted hybrid, the tasks it wins on the validation rows, and per task how it was fitted."""
+    """A fitted hybrid, the tasks it wins on the validation rows, and per task how it was fitted.
+
+    `final` is the one to ship: with `refit` its trees were grown again on the validation rows too.
+    """
 
     hybrid: Hybrid
+    final: Hybrid
     wins: list[str]
     facts: dict[str, dict[str, Any]]
 
@@ -126,6 +130,7 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: ScoresAndLogits,
     shapes = prepared.input_shapes
     plain = aggregate_width(len(shapes.cardinalities), shapes.numerics)
     models: dict[str, list[Boosted]] = {}
+    final: dict[str, list[Boosted]] = {}
     shares: dict[str, float] = {}
     facts: dict[str, dict[str, Any]] = {}
     for task, network_NK in zip(prepared.target.tasks, said, strict=True):
@@ -139,7 +144,7 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: ScoresAndLogits,
             config,
             TreeRows(task, earlier, folds, rows, valid_ND, network, weight_N, shapes.cardinalities, plain),
         )
-        models[task.name], shares[task.name] = chosen.models, chosen.share
+        models[task.name], final[task.name], shares[task.name] = chosen.models, chosen.final, chosen.share
         facts[task.name] = chosen.facts | {"valid_loss_of_network": validation_loss(task, network, rows, weight_N)}
     hybrid = Hybrid(models, shares)
     predictions = hybrid.scores(prepared.target.tasks, valid_ND, said)
@@ -151,7 +156,8 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: ScoresAndLogits,
         ships = sum(fact["valid_loss"] for fact in own) < sum(fact["valid_loss_of_network"] for fact in own)
         for fact in own:
             fact["ships"] = ships and len(fitted) == len(group)
-    return FittedHybrid(hybrid, [name for name, fact in facts.items() if fact["ships"]], facts)
+    wins = [name for name, fact in facts.items() if fact["ships"]]
+    return FittedHybrid(hybrid, Hybrid(final, shares), wins, facts)
 
 
 def scores_and_features(
@@ -183,9 +189,11 @@ def out_of_fold(
     """
     ends = np.cumsum([history.length for history in histories])
     joined: list[NDArray[np.float32]] = []
+    dataset = RaggedDataset(prepared.split("train"))
     for fold in range(config.hybrid.folds):
         log.info("hybrid: network %d of %d", fold + 1, config.hybrid.folds)
-        own = _without(prepared, fold_H == fold, folder / f"fold-{fold}")
+        kept = np.flatnonzero(fold_H != fold).tolist()
+        own = prepared.learning_from((dataset[i] for i in kept), folder / f"fold-{fold}")
         fitted = fit(replace(config, logger=LoggerConfig("none")), own, own.folder)
         scores = Scores(fitted.model, calibrate(fitted.model, own, config.weights)).eval()
         held_out = np.flatnonzero(fold_H == fold).tolist()
@@ -206,15 +214,3 @@ def fold_numbers(history_ids: Sequence[str], folds: int, seed: int) -> NDArray[n
         )
     order = np.random.default_rng(seed).permutation(len(names))
     return (order % folds)[number]
-
-
-def _without(prepared: Prepared, held_out: NDArray[np.bool_], folder: Path) -> Prepared:
-    """The same data in a folder of its own, less the held-out training rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    dataset = RaggedDataset(prepared.split("train"))
-    with RaggedWriter(folder / "train.arrow") as writer:
-        for i in np.flatnonzero(~held_out).tolist():
-            writer.add(*dataset[i])
-    (folder / "valid.arrow").unlink(missing_ok=True)
-    (folder / "valid.arrow").symlink_to(prepared.split("valid").absolute())
-    return replace(prepared, folder=folder)

@@ -10,9 +10,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from forewarn.model import Scores
 from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate
+from forewarn.targets import TargetSpec
+from training.measure import SplitRows, TaskScores
 
 _TOKEN_BUDGET = 8_192  # padded events per batch
+
+
+def scored_by(network: Scores, target: TargetSpec) -> Callable[[SplitRows], TaskScores]:
+    """What scores rows with a calibrated network, in the layout of `score_split`."""
+    network.eval()
+
+    def score(rows: SplitRows) -> TaskScores:
+        found = network_outputs(network, rows.histories)
+        return {
+            task.name: output[:, 0] if task.kind == "regression" else output
+            for task, output in zip(target.tasks, found, strict=True)
+        }
+
+    return score
 
 
 def network_outputs(

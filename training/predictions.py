@@ -36,10 +36,14 @@ class Predictions:
         valid: SplitRows,
         test: SplitRows,
         fitted: dict[str, dict[str, Any]] | None = None,
+        chosen: Callable[[SplitRows], TaskScores] | None = None,
     ) -> Predictions:
-        """What `score` says of the test rows, and of the validation rows where classes are to be weighed by them."""
+        """What `score` says of the test rows, and of the validation rows where classes are to be weighed by them.
+
+        Where it has learned from those, `chosen` is what it was before it did.
+        """
         classes = [task for task in target.tasks if isinstance(task, ClassificationTask)]
-        checked = score(valid) if classes else {}
+        checked = (chosen or score)(valid) if classes else {}
         own = cls(score(test), fitted or {})
         for task in classes:
             if task.name in checked:

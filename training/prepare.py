@@ -14,13 +14,16 @@ import json
 import logging
 import shutil
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from forewarn.events import CORE_FIELDS
 from forewarn.model import InputShapes
-from forewarn.sequence import Featurizer
+from forewarn.sequence import Featurizer, RaggedDataset, RaggedWriter
 from forewarn.targets import HazardTask, TargetSpec
 from forewarn.text import Encoder, WordCounts
 from training.config import TrainConfig
@@ -71,6 +74,21 @@ class Prepared:
     def split(self, name: str) -> Path:
         """The dataset file of a split."""
         return self.folder / f"{name}.arrow"
+
+    def learning_from(self, rows: Iterable[tuple[str, dict[str, NDArray[Any]]]], folder: Path) -> Prepared:
+        """The same data in a folder of its own, with these rows in the place of the training split's."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with RaggedWriter(folder / "train.arrow") as writer:
+            for row in rows:
+                writer.add(*row)
+        (folder / "valid.arrow").unlink(missing_ok=True)
+        (folder / "valid.arrow").symlink_to(self.split("valid").absolute())
+        return replace(self, folder=folder)
+
+    def learning_from_all(self, folder: Path) -> Prepared:
+        """The same data in a folder of its own, with the validation histories among the training ones."""
+        learnt = (RaggedDataset(self.split(name)) for name in FITTED)
+        return self.learning_from((rows[i] for rows in learnt for i in range(len(rows))), folder)
 
 
 def data_folder(config: TrainConfig) -> Path:

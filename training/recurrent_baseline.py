@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from forewarn.model import Scores
 from training.calibration import calibrate
 from training.config import LoggerConfig, TrainConfig
-from training.fit import fit
-from training.measure import SplitRows, TaskScores
-from training.network_outputs import network_outputs
+from training.fit import REFIT, fit, refit
+from training.measure import SplitRows
+from training.network_outputs import scored_by
+from training.predictions import Predictions
 from training.prepare import Prepared
 
 
-def recurrent_scores(config: TrainConfig, prepared: Prepared, folder: Path) -> Callable[[SplitRows], TaskScores]:
-    """Trains one GRU in `folder`; what scores every task with it, on the rows of the transformer."""
+def recurrent_baseline(
+    config: TrainConfig, prepared: Prepared, valid: SplitRows, test: SplitRows, folder: Path
+) -> Predictions:
+    """Trains one GRU in `folder`; what it says of the rows of the transformer."""
     model = replace(config.model, backbone="gru")
     own = replace(config, model=model, logger=LoggerConfig("none"), ensemble=1, pretrained=None)
-    network = fit(own, prepared, folder).model
-    scores = Scores(network, calibrate(network, prepared, config.weights)).eval()
-
-    def score(rows: SplitRows) -> TaskScores:
-        found = network_outputs(scores, rows.histories)
-        return {
-            task.name: output[:, 0] if task.kind == "regression" else output
-            for task, output in zip(prepared.target.tasks, found, strict=True)
-        }
-
-    return score
+    fitted = fit(own, prepared, folder)
+    calibration = calibrate(fitted.model, prepared, config.weights)
+    chosen = scored_by(Scores(fitted.model, calibration), prepared.target)
+    if not config.refit:
+        return Predictions.of(chosen, prepared.target, valid, test)
+    prepared.learning_from_all(folder / REFIT)
+    final = scored_by(Scores(refit(own, prepared, fitted, folder).model, calibration), prepared.target)
+    return Predictions.of(final, prepared.target, valid, test, chosen=chosen)

@@ -22,6 +22,10 @@ class Table(NamedTuple):
         """Some of the rows."""
         return Table(self.features[chosen_N], self.label[chosen_N], self.weight[chosen_N])
 
+    def joined(self, other: Table) -> Table:
+        """These rows and those of another table, in this order."""
+        return Table(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+
 
 def tables(task: Task, rows: Rows, features_ND: Float32s) -> list[Table]:
     """The labelled rows of a task with their features: one table per horizon of a hazard task, else one."""

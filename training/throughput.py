@@ -10,15 +10,14 @@ import pytorch_lightning as pl
 import torch
 
 log = logging.getLogger(__name__)
-LOSSES = ("train/loss", "valid/loss")
-OBJECTIVE = "valid/objective"
+TRAIN_LOSS, VALID_LOSS, OBJECTIVE = "train/loss", "valid/loss", "valid/objective"
 TOKENS_PER_S, REAL_SHARE, WAITING_SHARE = "train/tokens_per_s", "train/real_token_share", "train/waiting_share"
 
 
 class Throughput(pl.Callback):
     """Measures every epoch; `epochs` holds one entry each, and lives in the checkpoint, so a resumed run continues it.
 
-    - `train/loss`: mean over the epoch's steps; `valid/loss`: that of the weights that would be kept.
+    - `train/loss`: mean over the epoch's steps; `valid/loss`: that of the weights that would be kept, if any validate.
       Where a head ages, the first counts silences too, and `valid/objective` is the same of the validation split.
     - `train/tokens_per_s`: real events per second of training, all processes together; padding and validation left out.
     - `train/real_token_share`: real events over all positions computed.
@@ -63,18 +62,17 @@ class Throughput(pl.Callback):
         for name, value in figures.items():
             pl_module.log(name, value, prog_bar=name == TOKENS_PER_S)
         train = self._reduced(trainer, float(self._loss) / steps, "mean")
-        valid = float(trainer.callback_metrics["valid/loss"])
-        self.epochs.append({**dict(zip(LOSSES, (train, valid), strict=True)), **figures})
-        if OBJECTIVE in trainer.callback_metrics:
-            self.epochs[-1][OBJECTIVE] = float(trainer.callback_metrics[OBJECTIVE])
+        metrics = trainer.callback_metrics
+        found = {name: float(metrics[name]) for name in (VALID_LOSS, OBJECTIVE) if name in metrics}
+        self.epochs.append({TRAIN_LOSS: train, **found, **figures})
         if trainer.is_global_zero:
             log.info(
-                "epoch %d of %s: train loss %.4f, valid loss %.4f, %s real tokens/s, %.1f %% of the tokens real, "
+                "epoch %d of %s: train loss %.4f, %s%s real tokens/s, %.1f %% of the tokens real, "
                 "%.1f %% of the time waiting for batches",
                 trainer.current_epoch + 1,
                 trainer.max_epochs,
                 train,
-                valid,
+                f"valid loss {found[VALID_LOSS]:.4f}, " if VALID_LOSS in found else "",
                 f"{figures[TOKENS_PER_S]:,.0f}",
                 100 * figures[REAL_SHARE],
                 100 * figures[WAITING_SHARE],

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +20,26 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from forewarn.bundle import Bundle, Manifest, Scorer
-from forewarn.model import Ensemble, ScoresAndLogits, SequenceModel
+from forewarn.model import Ensemble, Scores, ScoresAndLogits, SequenceModel
+from forewarn.model.scores import Calibration
 from forewarn.sequence import RaggedDataset
 from forewarn.targets import ClassificationTask
-from training.baselines import FLAT, fit_baselines
+from training.baselines import FLAT, fit_again, fit_baselines
 from training.calibration import calibrate
 from training.command import make_folder, run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
 from training.export import MEASURED, export_bundle, measured_graph, record_metrics
-from training.fit import check_machine, fit, refuse_used
+from training.fit import REFIT, check_machine, fit, refit, refuse_used
 from training.hybrid import SAVED as HYBRID
-from training.hybrid import fit_hybrid, scores_and_features
+from training.hybrid import Hybrid, fit_hybrid, scores_and_features
 from training.lint import lint_run
 from training.measure import SplitRows, TaskScores, score_split
 from training.metrics import headline
+from training.network_outputs import scored_by
 from training.predictions import Predictions, save_predictions
 from training.prepare import ENCODED, Prepared, data_folder, prepare
 from training.provenance import origin
-from training.recurrent_baseline import recurrent_scores
+from training.recurrent_baseline import recurrent_baseline
 from training.report_page import report_page
 from training.results.record import ORIGIN, run_record, write_page
 from training.target import load_target
@@ -66,9 +69,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
             (run / ORIGIN).write_text(json.dumps(origin()) + "\n")
         prepared = prepare(config, load_target(config), data)
         leakage = lint_run(config, prepared, data)
+        if config.refit and config.measure:
+            prepared.learning_from_all(run / REFIT)
     else:
         prepared = Prepared.load(data / ENCODED)
     fitted = fit(config, prepared, run)
+    final = refit(config, prepared, fitted, run).model if config.refit and config.measure else fitted.model
     if not first:
         return {}
     shown = {name: fact for name, fact in fitted.facts.items() if name not in ("curve", "members")}
@@ -77,14 +83,15 @@ def train(config: TrainConfig) -> dict[str, Any]:
             json.dumps({"training": fitted.facts, "data": prepared.facts}, indent=2) + "\n"
         )
         return {"run": run, **shown}
-    bundle = run / "bundle"
-    manifest = export_bundle(fitted.model, prepared, bundle, config.precisions, weights=config.weights)
-    network = config.model.backbone
+    bundle, network = run / "bundle", config.model.backbone
+    calibration = calibrate(fitted.model, prepared, config.weights)
+    manifest = export_bundle(final, prepared, bundle, config.precisions, calibration=calibration)
     valid, test = (SplitRows.load(prepared.split(name), prepared.target) for name in ("valid", "test"))
     # What is measured is what is served: the scores of the bundle's own graph.
-    said = {network: Predictions.of(served_by(bundle), prepared.target, valid, test)}
+    chosen = scored_by(Scores(fitted.model, calibration), prepared.target) if config.refit else None
+    said = {network: Predictions.of(served_by(bundle), prepared.target, valid, test, chosen=chosen)}
     if config.hybrid.enabled:
-        said["hybrid"], manifest = ship_hybrid(config, prepared, fitted.model, valid, test, bundle)
+        said["hybrid"], manifest = ship_hybrid(config, prepared, fitted.model, final, calibration, valid, test, bundle)
     said |= baselines(prepared, valid, test, config)
     if config.predictions:
         save_predictions(run, said)
@@ -129,39 +136,46 @@ def baselines(prepared: Prepared, checked: SplitRows, test: SplitRows, config: T
         if isinstance(task, ClassificationTask):
             for name, baseline in fitted.items():
                 said[name].weigh(task, baseline(checked.tasks[task.name]), checked)
+        if config.refit:
+            fitted = fit_again(fitted, train[task.name], valid[task.name], config.seed, config.boosting)
         for name, baseline in fitted.items():
             said[name].scores[task.name] = baseline(test.tasks[task.name])
             said[name].fitted[task.name] = baseline.facts
     if "gru" in config.baselines and config.model.backbone != "gru":
         log.info("training the GRU baseline")
-        score = recurrent_scores(config, prepared, Path(config.run) / "gru")
-        said["gru"] = Predictions.of(score, prepared.target, checked, test)
+        said["gru"] = recurrent_baseline(config, prepared, checked, test, Path(config.run) / "gru")
     return said
 
 
 def ship_hybrid(
     config: TrainConfig,
     prepared: Prepared,
-    model: SequenceModel | Ensemble,
+    network: SequenceModel | Ensemble,
+    final: SequenceModel | Ensemble,
+    calibration: dict[str, Calibration],
     valid: SplitRows,
     test: SplitRows,
     bundle: Path,
 ) -> tuple[Predictions, Manifest]:
-    """Fits the hybrid, exports the bundle again with it where it wins; what it says, and the manifest then."""
-    run = Path(config.run)
-    scores = ScoresAndLogits(model, calibrate(model, prepared, config.weights)).eval()
-    fitted = fit_hybrid(config, prepared, scores, run / "hybrid")
+    """Fits the hybrid, exports the bundle again with it where it wins; what it says, and the manifest then.
+
+    It is fitted behind `network` and ships with `final`, which may have learned from the validation rows too.
+    """
+    run, target = Path(config.run), prepared.target
+    chosen, shipped = (ScoresAndLogits(own, calibration).eval() for own in (network, final))
+    fitted = fit_hybrid(config, prepared, chosen, run / "hybrid")
     manifest = Bundle.load(bundle).manifest
 
-    def score(rows: SplitRows) -> TaskScores:
-        network, features_ND = scores_and_features(scores, rows.histories)
-        return fitted.hybrid.scores(prepared.target.tasks, features_ND, network)
+    def score(scores: ScoresAndLogits, hybrid: Hybrid, rows: SplitRows) -> TaskScores:
+        said, features_ND = scores_and_features(scores, rows.histories)
+        return hybrid.scores(target.tasks, features_ND, said)
 
-    said = Predictions.of(score, prepared.target, valid, test, fitted.facts)
+    before, after = partial(score, chosen, fitted.hybrid), partial(score, shipped, fitted.final)
+    said = Predictions.of(after, target, valid, test, fitted.facts, before)
     if fitted.wins:
-        winner = fitted.hybrid.only(fitted.wins)
+        winner = fitted.final.only(fitted.wins)
         winner.save(run / HYBRID)
-        manifest = export_bundle(model, prepared, bundle, config.precisions, weights=config.weights, hybrid=winner)
+        manifest = export_bundle(final, prepared, bundle, config.precisions, calibration=calibration, hybrid=winner)
         served = served_by(bundle)(test)
         said.scores.update({name: served[name] for name in fitted.wins})
     return said, manifest

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Float32s, Rows
-from training.boosting import Boosted, boost, boosted_facts, outputs, recalibrated, search
+from training.boosting import Boosted, boost, boosted_facts, grow_again, outputs, recalibrated, search
 from training.config import TrainConfig
 from training.mixture import SHARES, mixture
 from training.table import Table, tables
@@ -40,9 +40,13 @@ class TreeRows:
 
 @dataclass(frozen=True)
 class ChosenTrees:
-    """The models of a task, their share of the mixture, and the facts of the choice."""
+    """The models of a task, their share of the mixture, and the facts of the choice.
+
+    `final` are the models that ship: with `refit` the same ones grown on the validation rows too.
+    """
 
     models: list[Boosted]
+    final: list[Boosted]
     share: float
     facts: dict[str, Any]
 
@@ -60,7 +64,8 @@ def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees:
             tried.append((loss, reads, encodes, share, models))
     _, reads, encodes, share, models = min(tried, key=lambda own: own[0])
     facts = boosted_facts(found, models) | {"reads_network": reads, "target_encoding": encodes, "share": share}
-    return ChosenTrees(models, share, facts)
+    final = _grown_again(config, rows, checks, found, reads, models) if config.refit else models
+    return ChosenTrees(models, final, share, facts)
 
 
 def _kinds(
@@ -71,28 +76,50 @@ def _kinds(
     fitted = [TargetEncoding.fit(rows.task, table, rows.cardinalities) for table in rows.train]
     for encodings in (plain, fitted) if all(fitted) else (plain,):
         pairs = [
-            (table, check) if encoding is None else _encoded(rows, table, fold, check, encoding)
+            (table, check) if encoding is None else (_encoded(rows, table, fold), _extended(check, encoding))
             for table, fold, check, encoding in zip(rows.train, rows.folds, checks, encodings, strict=True)
         ]
         for reads in (True, False):
             models = []
             for pair, encoding in zip(pairs, encodings, strict=True):
-                # Columns that do not vary are never split on, so that all kinds read the same rows.
-                own, later = pair if reads else (_blinded(part, rows) for part in pair)
+                own, later = (_read(part, rows, reads) for part in pair)
                 model = boost(rows.task, own, later, [], found, config.boosting, config.seed)
                 models.append(replace(model, encoding=encoding))
             yield reads, encodings is fitted, _calibrated(config, rows, models, checks)
 
 
-def _encoded(
-    rows: TreeRows, table: Table, fold: NDArray[np.int64], check: Table, encoding: TargetEncoding
-) -> tuple[Table, Table]:
-    """Training rows encoded out of fold, and validation rows encoded by all of them."""
-    wide = extend_out_of_fold(rows.task, table, rows.cardinalities, fold)
-    return table._replace(features=wide), check._replace(features=encoding.extend(check.features))
+def _grown_again(
+    config: TrainConfig, rows: TreeRows, checks: Sequence[Table], found: dict[str, Any], reads: bool,
+    models: Sequence[Boosted],
+) -> list[Boosted]:  # fmt: skip
+    """The chosen models on training and validation rows together. The latter are a fold of their own: the network had
+    not learned from them when it scored them.
+    """
+    grown = []
+    for model, table, fold, check in zip(models, rows.train, rows.folds, checks, strict=True):
+        whole, encoding = table.joined(check), model.encoding
+        if encoding is not None:
+            encoding = TargetEncoding.fit(rows.task, whole, rows.cardinalities)
+            whole = _encoded(rows, whole, np.append(fold, np.full(len(check.label), config.hybrid.folds)))
+        again = grow_again(rows.task, model, _read(whole, rows, reads), [], found, config.boosting, config.seed)
+        grown.append(replace(again, encoding=encoding))
+    return grown
 
 
-def _blinded(table: Table, rows: TreeRows) -> Table:
+def _encoded(rows: TreeRows, table: Table, fold: NDArray[np.int64]) -> Table:
+    """Rows that trees are fitted on, encoded out of fold."""
+    return table._replace(features=extend_out_of_fold(rows.task, table, rows.cardinalities, fold))
+
+
+def _extended(table: Table, encoding: TargetEncoding) -> Table:
+    return table._replace(features=encoding.extend(table.features))
+
+
+def _read(table: Table, rows: TreeRows, reads: bool) -> Table:
+    """Rows as trees read them that read the network, or not."""
+    if reads:
+        return table
+    # Columns that do not vary are never split on, so that all kinds read the same rows.
     features_ND = table.features.copy()
     features_ND[:, rows.plain : rows.features.shape[1]] = 0
     return table._replace(features=features_ND)

@@ -116,7 +116,9 @@ def test_trees_of_one_cause_fit_one_future_with_the_network_s_scores_of_another(
     prepared = Prepared.load(run / "data" / "encoded")
     [rounds] = Hybrid.load(run / "hybrid.json").models["closure"][1:]
     always = Hybrid({"escalation": [rounds, rounds]})  # as sure of an escalation as of a closure
-    export_bundle(load_network(run), prepared, tmp_path / "one", ["fp32"], hybrid=always, weights=config.weights)
+    network = load_network(run)
+    calibration = calibrate(network, prepared, config.weights)
+    export_bundle(network, prepared, tmp_path / "one", ["fp32"], hybrid=always, calibration=calibration)
     served = score_split(Scorer(Bundle.load(tmp_path / "one")), rows.histories, prepared.target)
     total = served["escalation"] + served["closure"]
     assert ((total[:, -1] > 1 - 1e-6) & (total[:, -1] <= 1 + 1e-6)).mean() > 0.5 and total.max() <= 1 + 1e-6

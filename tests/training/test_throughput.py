@@ -17,7 +17,7 @@ from training.datamodule import EncodedDataset, encoded_row
 from training.fit import fit
 from training.labelled import NO_LABEL
 from training.prepare import Prepared
-from training.throughput import LOSSES, REAL_SHARE, TOKENS_PER_S, WAITING_SHARE
+from training.throughput import REAL_SHARE, TOKENS_PER_S, TRAIN_LOSS, VALID_LOSS, WAITING_SHARE
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_every_epoch_is_one_log_line_and_one_entry_of_the_curve(
     assert [line.partition(":")[0] for line in lines] == ["epoch 1 of 2", "epoch 2 of 2"]
     assert all("real tokens/s" in line and "waiting for batches" in line for line in lines)
     for entry in facts["curve"]:
-        assert entry.keys() == {*LOSSES, TOKENS_PER_S, REAL_SHARE, WAITING_SHARE}
+        assert entry.keys() == {TRAIN_LOSS, VALID_LOSS, TOKENS_PER_S, REAL_SHARE, WAITING_SHARE}
         assert entry[TOKENS_PER_S] > 0 and 0 <= entry[WAITING_SHARE] < 1
     assert facts["curve"][0][REAL_SHARE] == facts["real_token_share"] < 1, "padding is not a real token"
 
