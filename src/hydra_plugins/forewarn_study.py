@@ -8,6 +8,7 @@ before it is a known module.
 from dataclasses import dataclass, field
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -42,6 +43,7 @@ class StudySweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Runs what is left of the study."""
+        HydraConfig.instance().set_config(self.config)  # Hydra sets it for jobs alone, and the folder's name reads it
         from training.command import run_command
         from training.search import search
 

@@ -36,10 +36,11 @@ def study(*arguments: str) -> tuple[dict[str, object], str]:
 
 
 def test_a_study_of_two_trials_goes_on_to_three_and_never_touches_the_test_split(tmp_path: Path) -> None:
-    folder = tmp_path / "study"
-    first, _ = study(f"hydra.sweep.dir={folder}", "hydra.sweeper.n_trials=2")
+    folder = tmp_path / "simulator-tiny"
+    where = f"hydra.sweep.dir={tmp_path}/${{hydra:runtime.choices.data}}-${{hydra:runtime.choices.model}}"
+    first, _ = study(where, "hydra.sweeper.n_trials=2")
     before = (folder / "study.md").read_text()
-    second, output = study(f"hydra.sweep.dir={folder}", "hydra.sweeper.n_trials=3")
+    second, output = study(where, "hydra.sweeper.n_trials=3")
     assert (first["trials"], second["trials"]) == (2, 3)
     assert output.count("Launching 1 jobs") == 1
     assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["0", "1", "2"]
