@@ -179,7 +179,7 @@ def test_an_evaluation_reports_cases(run: Path, config: TrainConfig, splits: Lab
     late = {case for (case, _), onset in rows.items() if onset}
     assert all(entry["lead"]["onsets"] == len(late) for entry in refused["alerts"])
     ablated = {entry["name"]: entry for entry in refused["ablations"]}
-    assert {"all events shuffled", "time hidden", "other cases hidden", "relations of cases"} <= ablated.keys()
+    assert {"all events shuffled", "time hidden", "other cases hidden", "case relations"} <= ablated.keys()
     assert ablated["other cases hidden"]["rows"] == len(rows)
     page = (run / "evaluation-test" / "report.html").read_text()
     assert f"{len(rows)} observation points of {len(cases)} cases" in page

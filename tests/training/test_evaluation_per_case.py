@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from forewarn.events import Event, History
 from forewarn.events.config import InputsConfig
@@ -50,14 +52,10 @@ ALERTED = {("ann-1", 2), ("ann-1", 4), ("ann-2", 3), ("ann-2", 5), ("cat-1", 1),
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module", params=[512, 6], ids=["whole", "in windows"])
-def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
-    """The test cases with .9 at every alerted point, .1 at every other and 1 at what is only context.
-
-    A model that reads six events at once sees most histories in windows that overlap, with the same points in them.
-    """
-    folder = tmp_path_factory.mktemp("cases")
-    with (folder / "events.csv").open("w", newline="") as file:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("cases")
+    with (made / "events.csv").open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["customer_id", "case_id", "type", "occurred_at", "outcome"])
         for case, _, days, end, verdict in CASES:
@@ -65,17 +63,22 @@ def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
                 kind, moment = "closed" if day == end else "message", START + timedelta(days=day)
                 outcome = verdict if day == end else "open"
                 rows.writerow([case.partition("-")[0], case, kind, moment.isoformat(), outcome])
-    with (folder / "splits.csv").open("w", newline="") as file:
+    with (made / "splits.csv").open("w", newline="") as file:
         csv.writer(file).writerows([["history_id", "split"], *((case, split) for case, split, *_ in CASES)])
+    return made
+
+
+def outcome_of(folder: Path, out: Path, *, by: str, per: str | None, longest: int) -> Outcome:
+    """The test cases with .9 at every alerted point, .1 at every other and 1 at what is only context."""
     config = compose(
         "data=table", f"data.events={folder / 'events.csv'}", f"data.splits={folder / 'splits.csv'}",
-        "data.by=customer_id", "run=unused",
+        f"data.by={by}", "run=unused",
     )  # fmt: skip
-    target = TargetSpec.from_yaml(TARGET)
-    splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
-    featurizer = fitted(list(splits.visible("train")), request.param)
-    write_split(splits.labelled("test"), featurizer, None, folder / "test.arrow", "test")
-    rows = SplitRows.load(folder / "test.arrow", target)
+    target = TargetSpec.parse(yaml.safe_load(TARGET) | {"per": per})
+    splits = LabelledSplits.open(config.data, target, config.protocol, out / "histories")
+    featurizer = fitted(list(splits.visible("train")), longest)
+    write_split(splits.labelled("test"), featurizer, None, out / "test.arrow", "test")
+    rows = SplitRows.load(out / "test.arrow", target)
     events = {history.history_id: history.events for history in splits.visible("test")}
     tested = {case for case, split, *_ in CASES if split == "test"}
     scores = []
@@ -83,9 +86,15 @@ def judged(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         for event in events[window.history_id][start : start + window.length]:
             key = (event.case_id, (event.occurred_at - START).days)
             scores.append(1.0 if event.case_id not in tested else 0.9 if key in ALERTED else 0.1)
-    points = Points.collect(splits, "test", request.param, clock=True)
+    points = Points.collect(splits, "test", longest, clock=True)
     (found,) = outcomes(target.tasks, rows, {"refused": np.array(scores)[:, None]}, points)
     return found
+
+
+# A model that reads six events at once sees most histories in windows that overlap, with the same points in them.
+@pytest.fixture(scope="module", params=[512, 6], ids=["whole", "in windows"])
+def judged(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    return outcome_of(folder, tmp_path_factory.mktemp("run"), by="customer_id", per="case_id", longest=request.param)
 
 
 def fitted(histories: list[History], longest: int = 512) -> Featurizer:
@@ -136,6 +145,15 @@ def test_a_run_of_false_alerts_stays_within_its_case_and_days_count_once_per_cus
     # ann: days 0 to 20, bob: 1 to 5, without the case of training, cat: 4 and 3 days, dan: 17 and 17.
     assert sorted((exposure_us(judged) / DAY_US).tolist()) == [4, 7, 20, 34]
     assert found["false_alerts_per_1000_customer_days"]["value"] == pytest.approx(1_000 * 2 / 65)
+
+
+def test_cases_within_histories_are_reported_as_cases_that_are_histories_of_their_own(
+    judged: Outcome, folder: Path, tmp_path: Path
+) -> None:
+    alone = outcome_of(folder, tmp_path, by="case_id", per=None, longest=512)
+    assert len(np.unique(alone.points.history)) == 7
+    assert alerts(alone, 20, 0) == alerts(judged, 20, 0)
+    assert ranking_curves(alone, 0, 0)["workload"] == ranking_curves(judged, 0, 0)["workload"]
 
 
 def of_cases(number: int, events: list[tuple[str | None, str]]) -> History:
@@ -245,4 +263,4 @@ def test_hiding_other_cases_costs_exactly_what_they_told(reads: str, matters: se
     assert all(
         entry["auroc"]["value"] == 0 and entry["rows"] == 300 for entry in entries if entry["name"] not in matters
     )
-    assert {"time hidden", "running counts", "relations of cases"} <= {entry["name"] for entry in entries}
+    assert {"time hidden", "running counts", "case relations"} <= {entry["name"] for entry in entries}

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from forewarn.events import Event, History
 from forewarn.sequence import EncodedHistory, Featurizer, context_length, windows
-from forewarn.sequence.derived import CASE_FIELDS
 from forewarn.sequence.vocabulary import UNKNOWN
 from forewarn.text import CachedEncoder
 from training.bootstrap import Floats, estimates
@@ -29,7 +28,9 @@ from training.labelled import progress
 Score = Callable[[Sequence[EncodedHistory]], Scores]  # scores of every event of whole arrays, joined
 MOST_SHUFFLED = 300_000  # events: a shuffled prefix is a sequence of its own
 _CHUNK = 256  # histories encoded at once
-_CASE_TIMES = {name for name in CASE_FIELDS if name.endswith("_s")}
+# Of the fields `case.*`: what tells time, and what tells of other cases.
+_CASE_TIMES = {"case.elapsed_s", "case.other_gap_s", "case.issue_gap_s"}
+_CASE_RELATIONS = {"case.same", "case.other_gap_s", "case.issue_gap_s"}
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class Ablations:
             yield self._alone()
         counted = [i for i, name in enumerate(numeric) if name.startswith("count.") or name == "case.events"]
         yield self._hidden("field", "running counts", numeric=counted)
-        if relations := [i for i, name in enumerate(numeric) if name in CASE_FIELDS]:
-            yield self._hidden("field", "relations of cases", numeric=relations)
+        if relations := [i for i, name in enumerate(numeric) if name in _CASE_RELATIONS]:
+            yield self._hidden("field", "case relations", numeric=relations)
         for i, name in enumerate(fields):
             if name not in self.featurizer.crosses:
                 combined = [fields.index(cross) for cross, parts in self.featurizer.crosses.items() if name in parts]
