@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -145,6 +146,16 @@ def test_a_run_of_false_alerts_stays_within_its_case_and_days_count_once_per_cus
     # ann: days 0 to 20, bob: 1 to 5, without the case of training, cat: 4 and 3 days, dan: 17 and 17.
     assert sorted((exposure_us(judged) / DAY_US).tolist()) == [4, 7, 20, 34]
     assert found["false_alerts_per_1000_customer_days"]["value"] == pytest.approx(1_000 * 2 / 65)
+
+
+def test_where_events_are_counted_the_days_of_a_case_end_with_its_last_point(judged: Outcome) -> None:
+    onset = {"when": {"field": "outcome", "equals": "refused"}}
+    counted = TargetSpec.parse({
+        "name": "t", "tasks": [{"name": "refused", "kind": "hazard", "onset": onset, "horizons": ["1 event"]}],
+    })  # fmt: skip
+    soon = replace(judged, task=counted.tasks[0])
+    # ann: days 0 to 6 and 1 to 7, bob: 1 to 4, cat: 0 to 2 and 6 to 7, dan: 16 and 16.
+    assert sorted((exposure_us(soon) / DAY_US).tolist()) == [3, 3, 7, 32]
 
 
 def test_cases_within_histories_are_reported_as_cases_that_are_histories_of_their_own(
