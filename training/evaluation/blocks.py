@@ -45,8 +45,9 @@ _HOW_ABLATED = (
     "before any such event are left out. Differences are paired: each resample of customers measures both."
 )
 _CASES_ABLATED = (
-    " A customer's other cases, which are only context here, are changed alike. With **other cases hidden**, each case "
-    "is scored as though it were the only one of its history; events that belong to no case stay."
+    " All cases of a history are changed alike, also those that are only context. With **other cases hidden**, each "
+    "case is scored as though it were the only one of its history; events that belong to no case stay. **Case "
+    "relations** are `case.same`, `case.other_gap_s` and `case.issue_gap_s`."
 )
 
 
