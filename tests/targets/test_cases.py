@@ -14,11 +14,13 @@ from forewarn.events import Event, History
 from forewarn.targets import (
     Cases,
     HazardLabels,
+    HazardTask,
     HistorySummary,
     ProtocolConfig,
     TargetSpec,
     assign_splits,
     label_history,
+    next_onset,
     summarise,
 )
 
@@ -92,6 +94,24 @@ def test_a_case_within_a_history_has_the_labels_of_the_case_alone(whole: History
         for task in together.tasks:
             for left, right in zip(parts(found[task.name]), parts(expected[task.name]), strict=True):
                 np.testing.assert_array_equal(left[own], right)
+
+
+@given(customers(), st.integers(0, 30))
+@settings(max_examples=60, deadline=None)
+def test_the_onset_ahead_within_a_case_is_that_of_the_case_alone(whole: History, hours: int) -> None:
+    until = DAY_0 + timedelta(hours=hours)
+    together, alone = (spec_of(*TASKS[:5], per=per, **HIDDEN) for per in ("case_id", None))
+    case_ids = [event.case_id for event in together.visible(whole, until).events]
+    for task in together.tasks:
+        assert isinstance(task, HazardTask)
+        found = next_onset(together, task, whole, observed_until=until)
+        assert (found.number[[case is None for case in case_ids]] == -1).all()
+        for case in set(case_ids) - {None}:
+            history = History(str(case), "c", [event for event in whole.events if event.case_id == case])
+            expected = next_onset(alone, task, history, observed_until=until)
+            own = [other == case for other in case_ids]
+            for part in ("number", "span", "events"):
+                np.testing.assert_array_equal(getattr(found, part)[own], getattr(expected, part))
 
 
 @given(customers())

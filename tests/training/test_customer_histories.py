@@ -14,7 +14,8 @@ import pytest
 from forewarn.bundle import Bundle, Scorer
 from forewarn.targets import HazardLabels, TargetSpec, label_history
 from serving.answers import answer_history
-from training.config import TrainConfig, compose
+from training.config import EvaluateConfig, TrainConfig, compose
+from training.evaluate import evaluate
 from training.labelled import LabelledSplits
 from training.train import load_target, train
 
@@ -160,6 +161,29 @@ def test_an_earlier_case_moves_the_score_of_this_one(run: Path, splits: Labelled
     alone = type(whole)(whole.history_id, whole.customer_id, last)
     with_past, without = (scores["refused"][-1, 0] for scores in scorer.score([whole, alone]))
     assert with_past != without
+
+
+def test_an_evaluation_reports_cases(run: Path, config: TrainConfig, splits: LabelledSplits) -> None:
+    chosen = compose(
+        "data=table", f"data.events={config.data.events}", "data.time_format=epoch_s", "protocol=temporal",
+        "protocol.straddlers=drop", "protocol.valid=random", "protocol.max_prefix=2", f"bundle={run / 'bundle'}",
+        "bootstrap=10", "report=true", root="evaluate", kind=EvaluateConfig,
+    )  # fmt: skip
+    assert evaluate(chosen)["difference"] == 0.0
+    numbers = json.loads((run / "evaluation-test" / "report.json").read_text())
+    rows = rows_of(splits, "test")
+    cases = {case for case, _ in rows}
+    assert (numbers["per"], numbers["points"], numbers["incidents"]) == ("case_id", len(rows), len(cases))
+    refused, left = numbers["outcomes"]
+    assert refused["whole"]["rows"] == len(rows) and left["whole"]["incidents"] == len(cases)
+    late = {case for (case, _), onset in rows.items() if onset}
+    assert all(entry["lead"]["onsets"] == len(late) for entry in refused["alerts"])
+    ablated = {entry["name"]: entry for entry in refused["ablations"]}
+    assert {"all events shuffled", "time hidden", "other cases hidden", "case relations"} <= ablated.keys()
+    assert ablated["other cases hidden"]["rows"] == len(rows)
+    page = (run / "evaluation-test" / "report.html").read_text()
+    assert f"{len(rows)} observation points of {len(cases)} cases" in page
+    assert "recall of cases" in page and "recall of histories" not in page and "A case counts as" in page
 
 
 def test_a_service_answers_for_a_target_that_judges_cases(run: Path, splits: LabelledSplits) -> None:

@@ -14,12 +14,13 @@ from forewarn.events.config import InputsConfig
 from forewarn.sequence import EncodedHistory, Featurizer, SequenceConfig
 from forewarn.targets import NextOnset, TargetSpec
 from training.bootstrap import Ranking, estimates
-from training.evaluation.ablations import Ablations, compare, sample_histories
+from training.evaluation.ablations import Ablations, compare
 from training.evaluation.alerts import DAY_US, alerts, exposure_us
 from training.evaluation.curves import SHARES, ranking_curves, reliability
 from training.evaluation.outcomes import Outcome
 from training.evaluation.parts import by_class, by_month, by_quantile, slices
 from training.evaluation.points import Points
+from training.evaluation.sample import Sample, draw
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 START_US = round(START.timestamp() * 1e6)
@@ -51,6 +52,7 @@ def points(
     return Points(
         counted=np.ones(len(own), bool),
         history=own,
+        incident=own,
         customer=customer_H[own],
         time=START_US + np.rint(np.array(days) * DAY_US).astype(np.int64),
         prefix=np.array([sum(h == own[i] for h in own[: i + 1]) for i in range(len(own))]),
@@ -59,6 +61,7 @@ def points(
         customers=customer_H,
         onsets={"x": ahead},
         clock=True,
+        per=None,
     )
 
 
@@ -91,10 +94,10 @@ def test_curves_agree_with_the_measures_and_histories_are_found_before_points() 
     recall_12 = estimates(paired.metric(), paired.clusters, 0, 0)["recall_12"]["value"]
     at = int(np.flatnonzero(np.isclose(SHARES, 0.12))[0])
     assert found["workload"]["points"]["value"][at] == pytest.approx(recall_12, abs=1e-6)
-    incidents = Ranking(paired.score, paired.label, paired.points.history).incidents(np.ones((1, 600)))["incidents_12"]
-    assert found["workload"]["histories"]["value"][at] == pytest.approx(incidents[0], abs=1e-6)
-    assert found["workload"]["histories"]["value"][at] > recall_12
-    assert found["workload"]["points"]["value"][-1] == found["workload"]["histories"]["value"][-1] == 1.0
+    incidents = Ranking(paired.score, paired.label, paired.incidents).incidents(np.ones((1, 600)))["incidents_12"]
+    assert found["workload"]["incidents"]["value"][at] == pytest.approx(incidents[0], abs=1e-6)
+    assert found["workload"]["incidents"]["value"][at] > recall_12
+    assert found["workload"]["points"]["value"][-1] == found["workload"]["incidents"]["value"][-1] == 1.0
     assert found["precision_recall"]["precision"]["value"][-1] >= own.label.mean()
     low, high = (found["workload"]["points"][end][at] for end in ("low", "high"))
     assert low < recall_12 < high
@@ -117,7 +120,7 @@ def test_lead_time_runs_from_the_first_right_alert_to_the_onset() -> None:
     found = alerts(outcome(points(history, days, onset=onset, lead=lead), score, label), 0, 0)[0]
     assert (found["share"], found["threshold"], found["workload"]["value"]) == (0.05, 0.8, 0.05)
     assert (found["lead"]["onsets"], found["lead"]["found"], found["false_alerts"]) == (3, 2, 2)
-    assert found["recall_histories"]["value"] == pytest.approx(2 / 3)
+    assert found["recall_incidents"]["value"] == pytest.approx(2 / 3)
     assert found["recall"]["value"] == pytest.approx(3 / 6) and found["precision"]["value"] == pytest.approx(3 / 5)
     seconds = found["lead"]["seconds"]
     assert [seconds[q]["value"] / 86_400 for q in ("q25", "q50", "q75")] == [1.0, 1.0, 5.0]
@@ -236,7 +239,8 @@ def test_an_ablation_costs_exactly_what_the_score_rests_on(reads: str, matters: 
     number = np.repeat(np.arange(400), 3)
     own = points(number.tolist(), np.zeros(1_200))
     last = np.arange(2, 1_200, 3)
-    ablations = Ablations(histories, featurizer, None, score, 0)
+    sample = Sample.of([(history, np.ones(3, bool)) for history in histories], None)
+    ablations = Ablations(sample, featurizer, None, score, 0)
     judged = Outcome(task(), 0, own, last, ablations.base["x"][last, 0], labels)
     assert estimates(judged.metric(), judged.clusters, 0, 0)["auroc"]["value"] == 1.0
     (entries,) = compare(ablations, [judged], np.arange(1_200), 50, 0)
@@ -250,9 +254,9 @@ def test_an_ablation_costs_exactly_what_the_score_rests_on(reads: str, matters: 
 
 
 def test_a_sample_takes_whole_histories_up_to_its_size() -> None:
-    chosen = sample_histories(np.full(1_000, 50), 0)
+    chosen = draw(np.full(1_000, 50), 0)
     assert len(chosen) == 400 and (np.diff(chosen) > 0).all()
-    assert sample_histories(np.array([10**6]), 0).tolist() == [0]
+    assert draw(np.array([10**6]), 0).tolist() == [0]
 
 
 def test_classes_are_counted_truth_by_guess() -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,12 +22,15 @@ from forewarn.sequence.vocabulary import UNKNOWN
 from forewarn.text import CachedEncoder
 from training.bootstrap import Floats, estimates
 from training.evaluation.outcomes import COMPARED, Outcome, Scores
+from training.evaluation.sample import Sample, reordered, shuffled
 from training.labelled import progress
 
 Score = Callable[[Sequence[EncodedHistory]], Scores]  # scores of every event of whole arrays, joined
-MOST_POINTS = 20_000  # observation points that are scored again for every variant
 MOST_SHUFFLED = 300_000  # events: a shuffled prefix is a sequence of its own
-_CHUNK = 256  # histories held encoded at once
+_CHUNK = 256  # histories encoded at once
+# Of the fields `case.*`: what tells time, and what tells of other cases.
+_CASE_TIMES = {"case.elapsed_s", "case.other_gap_s", "case.issue_gap_s"}
+_CASE_RELATIONS = {"case.same", "case.other_gap_s", "case.issue_gap_s"}
 
 
 @dataclass(frozen=True)
@@ -42,30 +44,33 @@ class Variant:
 
 
 class Ablations:
-    """Scores every variant of the sampled histories, one observation point per event."""
+    """Scores every variant of the sampled histories, at their observation points."""
 
     def __init__(
-        self, histories: list[History], featurizer: Featurizer, embed: CachedEncoder | None, score: Score, seed: int
+        self, sample: Sample, featurizer: Featurizer, embed: CachedEncoder | None, score: Score, seed: int
     ) -> None:
-        self.histories, self.featurizer, self.score = histories, featurizer, score
+        self.sample, self.featurizer, self.score = sample, featurizer, score
         self.embed = embed.encode if embed is not None else None
         self.rng = np.random.default_rng(seed)
         self.longest = featurizer.config.max_length
-        self.lengths = np.array([len(history.events) for history in histories])
-        self.encoded = self._encode(histories)
-        self.base = self._score(self.encoded)
+        self.encoded = self._encode(sample.histories)
+        self.base = self._points(self.encoded)
 
     def variants(self) -> Iterator[Variant]:
         """Every ablation that the inputs allow; a part that no event carries has none."""
         yield from self._orders()
         numeric, fields = list(self.featurizer.quantiles), list(self.featurizer.vocabularies)
-        timed = [i for i, name in enumerate(numeric) if name.startswith("time.")]
+        timed = [i for i, name in enumerate(numeric) if name.startswith("time.") or name in _CASE_TIMES]
         yield self._hidden("time", "time hidden", numeric=timed, clock=False)
         if self.featurizer.text_width:
             yield self._hidden("text", "text hidden", text=False)
         yield from self._families()
-        counted = [i for i, name in enumerate(numeric) if name.startswith("count.")]
+        if self.sample.per is not None:
+            yield self._alone()
+        counted = [i for i, name in enumerate(numeric) if name.startswith("count.") or name == "case.events"]
         yield self._hidden("field", "running counts", numeric=counted)
+        if relations := [i for i, name in enumerate(numeric) if name in _CASE_RELATIONS]:
+            yield self._hidden("field", "case relations", numeric=relations)
         for i, name in enumerate(fields):
             if name not in self.featurizer.crosses:
                 combined = [fields.index(cross) for cross, parts in self.featurizer.crosses.items() if name in parts]
@@ -75,42 +80,46 @@ class Ablations:
                 yield self._hidden("field", name, numeric=[i])
 
     def _orders(self) -> Iterator[Variant]:
-        ends = np.cumsum(self.lengths)
-        size = np.concatenate([np.arange(1, length + 1) for length in self.lengths])
-        size = np.minimum(size, self.longest)
-        chosen = self.rng.permutation(len(size))
-        chosen = np.sort(chosen[: np.searchsorted(np.cumsum(size[chosen]), MOST_SHUFFLED, side="right")])
+        owner_P, place_P = self.sample.places()
+        chosen = self.rng.permutation(len(place_P))
+        total = np.cumsum(place_P[chosen] + 1)
+        chosen = np.sort(chosen[: max(int(np.searchsorted(total, MOST_SHUFFLED, side="right")), 1)])
         for name, last in (("earlier events shuffled", 1), ("all events shuffled", 0)):
-            shuffled = []
-            for row in chosen.tolist():
-                owner = int(np.searchsorted(ends, row, side="right"))
-                stop = row - int(ends[owner] - self.lengths[owner]) + 1
-                history = self.histories[owner]
-                events = history.events[max(stop - self.longest, 0) : stop]
-                order = self.rng.permutation(len(events) - last).tolist() + [len(events) - 1] * last
-                shuffled.append(History(history.history_id, history.customer_id, reordered(events, order)))
-            newest = np.cumsum([len(history.events) for history in shuffled]) - 1
-            scores = {task: values[newest] for task, values in self._score(self._encode(shuffled)).items()}
+            prefixes = []
+            for owner, place in zip(owner_P[chosen].tolist(), place_P[chosen].tolist(), strict=True):
+                history = self.sample.histories[owner]
+                start, stop = windows(place + 1, self.longest)[-1]
+                first = int(self.sample.starts[owner])
+                moved = start + shuffled(self.sample.cases[first + start : first + stop - last], self.rng)
+                order = [*range(start), *moved.tolist(), *range(stop - last, stop)]
+                events = reordered(history.events[:stop], order)
+                prefixes.append(History(history.history_id, history.customer_id, events))
+            read = [own.take(slice(windows(own.length, self.longest)[-1][0], None)) for own in self._encode(prefixes)]
+            newest = np.cumsum([own.length for own in read]) - 1
+            scores = {task: values[newest] for task, values in self.score(read).items()}
             yield Variant("order", name, chosen, scores)
 
     def _families(self) -> Iterator[Variant]:
-        names = sorted({event.type.partition(".")[0] for history in self.histories for event in history.events})
+        histories = self.sample.histories
+        family_N = np.array([_family(event) for history in histories for event in history.events])
+        names = np.unique(family_N).tolist()
         for name in names if len(names) > 1 else []:
-            kept_N = np.array(
-                [event.type.partition(".")[0] != name for history in self.histories for event in history.events]
-            )
-            owner_N = np.repeat(np.arange(len(self.lengths)), self.lengths)
-            left = [
-                History(h.history_id, h.customer_id, [e for e in h.events if e.type.partition(".")[0] != name])
-                for h in self.histories
-            ]
-            # A point keeps the score of the newest event that is left; points before any such event are not compared.
-            before_N = np.cumsum(kept_N) - 1
-            first_N = (np.cumsum(kept_N) - kept_N)[np.cumsum(self.lengths) - self.lengths][owner_N]
-            rows = np.flatnonzero(before_N >= first_N)
+            kept_N = family_N != name
+            newest_P = self.sample.newest(kept_N)
+            rows = np.flatnonzero(newest_P >= 0)
             if len(rows):
+                left = [
+                    History(h.history_id, h.customer_id, [event for event in h.events if _family(event) != name])
+                    for h in histories
+                ]
                 scores = self._score(self._encode([history for history in left if history.events]))
-                yield Variant("family", name, rows, {task: values[before_N[rows]] for task, values in scores.items()})
+                at = np.cumsum(kept_N)[newest_P[rows]] - 1
+                yield Variant("family", name, rows, {task: values[at] for task, values in scores.items()})
+
+    def _alone(self) -> Variant:
+        histories, event_P = self.sample.alone()
+        scores = {task: values[event_P] for task, values in self._score(self._encode(histories)).items()}
+        return Variant("cases", "other cases hidden", np.arange(len(event_P)), scores)
 
     def _hidden(
         self,
@@ -132,7 +141,7 @@ class Ablations:
             changed.append(
                 replace(history, categorical=token_TC, numeric=value_TF, position=position, text_index=index)
             )
-        return Variant(group, name, np.arange(self.lengths.sum()), self._score(changed))
+        return Variant(group, name, np.arange(len(self.sample.points)), self._points(changed))
 
     def _encode(self, histories: list[History]) -> list[EncodedHistory]:
         return [
@@ -140,6 +149,9 @@ class Ablations:
             for start in range(0, len(histories), _CHUNK)
             for encoded in self.featurizer.encode(histories[start : start + _CHUNK], self.embed)
         ]
+
+    def _points(self, encoded: list[EncodedHistory]) -> Scores:
+        return {task: values[self.sample.points] for task, values in self._score(encoded).items()}
 
     def _score(self, encoded: list[EncodedHistory]) -> Scores:
         """Scores of every event, long histories in the windows of `write_split`."""
@@ -152,12 +164,8 @@ class Ablations:
         return {task: values[keep] for task, values in self.score(parts).items()}
 
 
-def reordered(events: list[Event], order: Sequence[int]) -> list[Event]:
-    """The events in another order, each at the time of the place it takes: what happened moves, the clock stays."""
-    return [
-        msgspec.structs.replace(events[i], occurred_at=place.occurred_at, ingested_at=place.ingested_at)
-        for i, place in zip(order, events, strict=True)
-    ]
+def _family(event: Event) -> str:
+    return event.type.partition(".")[0]
 
 
 def compare(
@@ -185,9 +193,3 @@ def compare(
             changes = estimates(change, outcome.clusters[chosen], resamples, seed)
             entries.append({"group": variant.group, "name": variant.name, "rows": len(chosen), **changes})
     return result
-
-
-def sample_histories(lengths: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Numbers of the histories, ascending, whose points are scored again: a random part with at most MOST_POINTS."""
-    order = np.random.default_rng(seed).permutation(len(lengths))
-    return np.sort(order[: max(int(np.searchsorted(np.cumsum(lengths[order]), MOST_POINTS, side="right")), 1)])

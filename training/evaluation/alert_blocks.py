@@ -7,28 +7,29 @@ from typing import Any
 
 from training.evaluation import figures
 from training.evaluation.document import Block, Figures, Paragraph, Table
+from training.evaluation.words import Incident
 from training.report import interval
 
 _UNITS = ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min"))  # seconds
 _QUARTILES = (("q25", "lower quartile"), ("q50", "median"), ("q75", "upper quartile"))
 _DEFINED = (
-    "A history counts as **found** when one of its positive points is alerted. **Lead time** runs from the first "
+    "A {one} counts as **found** when one of its positive points is alerted. **Lead time** runs from the first "
     "right alert, one within the horizon before an onset, to that onset; of a final outcome the onset is the event "
-    "that records it. A **false alert** is an unbroken run of alerted points of one history that no onset follows "
+    "that records it. A **false alert** is an unbroken run of alerted points of one {one} that no onset follows "
     "within the horizon: five warnings in a row about one calm customer are one false alert. **Customer-days** are "
-    "the days from a history's first point to its end, or to a horizon before the end of the data; histories of one "
+    "the days from a {one}'s first point to its end, or to a horizon before the end of the data; {many} of one "
     "customer that run side by side count once, and time in cooldown counts."
 )
 
 
-def alerts(entries: Sequence[dict[str, Any]]) -> list[Block]:
+def alerts(entries: Sequence[dict[str, Any]], incident: Incident) -> list[Block]:
     """Notice as a figure, everything as a table with a column per workload, and the definitions."""
     shares = {
         "workload": "points really alerted",
         "precision": "precision",
         "recall": "recall of points",
-        "histories_alerted": "histories alerted",
-        "recall_histories": "recall of histories",
+        "incidents_alerted": f"{incident.many} alerted",
+        "recall_incidents": f"recall of {incident.many}",
     }
     rows = [["threshold", *(f"{entry['threshold']:.3g}" for entry in entries)]]
     rows += [[title, *(interval(entry[name]) for entry in entries)] for name, title in shares.items()]
@@ -46,13 +47,13 @@ def alerts(entries: Sequence[dict[str, Any]]) -> list[Block]:
             rows.append([_title(name), *(interval(entry[name], 2) for entry in entries)])
     table = Table(["alerts at", *(f"{entry['share']:.0%} workload" for entry in entries)], rows)
     notice: list[Block] = [Figures([figures.lead_figure(entries)])] if "events" in entries[0]["lead"] else []
-    return [*notice, table, Paragraph(_DEFINED)]
+    return [*notice, table, Paragraph(_DEFINED.format(**incident._asdict()))]
 
 
-def alert_cards(alert: dict[str, Any]) -> list[tuple[str, str, str]]:
+def alert_cards(alert: dict[str, Any], incident: Incident) -> list[tuple[str, str, str]]:
     """What alerts at one workload give, as cards of the summary."""
     at = f"at {alert['share']:.0%} workload"
-    cards = [(f"histories found {at}", *_parts(interval(alert["recall_histories"])))]
+    cards = [(f"{incident.many} found {at}", *_parts(interval(alert["recall_incidents"])))]
     lead = alert["lead"]
     key = "seconds" if "seconds" in lead else "events"
     low, middle, high = (span(lead.get(key, {}).get(q), key).partition(" [")[0] for q, _ in _QUARTILES)

@@ -3,13 +3,15 @@
 Definitions
 - An alert threshold is the score that the given share of the observation points reaches; a point at or above it is
   alerted. The share really alerted stands beside it, since equal scores go together.
-- A history is found when one of its positive points is alerted.
+- An incident is what has to be found once: a case under the target's `per`, else a history. It is found when one of
+  its positive points is alerted.
 - Lead time of an onset: from its first alerted point within the horizon to the onset itself.
-- A false alert: a run of alerted points of one history, one after the other, none of which is followed by an onset
-  within the horizon. Being warned five times in a row about the same calm customer is one false alert.
-- Customer-days: the time during which an onset could have been foreseen and seen to come or not: from a history's first
-  point to its last judged point or, in clock time, to its end or a horizon before the end of the observation. Where
-  several histories of one customer run at once, the time counts once.
+- A false alert: a run of alerted points of one incident, one after the other, none of which is followed by an onset
+  within the horizon. Being warned five times in a row about the same calm customer is one false alert. Points of other
+  incidents in between do not break a run.
+- Customer-days: the time during which an onset could have been foreseen and seen to come or not: from an incident's
+  first point to its last judged point or, in clock time, to its end or a horizon before the end of the observation.
+  Where several incidents of one customer run at once, the time counts once.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def _at(outcome: Outcome, share: float, resamples: int, seed: int) -> dict[str, 
     threshold = float(np.quantile(outcome.score, 1 - share, method="higher"))
     alert = outcome.score >= threshold
     positive = outcome.label > 0
-    history = points.history[outcome.rows]
+    incident = outcome.incidents
     customers = points.customers.max() + 1
 
     def per_customer(rows: Any, ids: Int64s | None = None) -> Floats:
@@ -50,14 +52,14 @@ def _at(outcome: Outcome, share: float, resamples: int, seed: int) -> dict[str, 
 
     every, alerted = np.arange(len(alert)), np.flatnonzero(alert)
     hit, onset_rows = np.flatnonzero(alert & positive), np.flatnonzero(positive)
-    false_runs = _false_runs(alert, positive, history)
+    false_runs = _false_runs(alert, positive, incident)
     # Ratios of sums over customers: (numerator, denominator) per measure.
     parts = {
         "workload": (per_customer(alerted), per_customer(every)),
         "precision": (per_customer(hit), per_customer(alerted)),
         "recall": (per_customer(hit), per_customer(onset_rows)),
-        "histories_alerted": (per_customer(alerted, history), per_customer(every, history)),
-        "recall_histories": (per_customer(hit, history), per_customer(onset_rows, history)),
+        "incidents_alerted": (per_customer(alerted, incident), per_customer(every, incident)),
+        "recall_incidents": (per_customer(hit, incident), per_customer(onset_rows, incident)),
         "false_alerts_per_1000_points": (1_000 * per_customer(false_runs), per_customer(every)),
     }
     result: dict[str, Any] = {"share": share, "threshold": threshold, "false_alerts": len(false_runs)}
@@ -77,20 +79,22 @@ def _at(outcome: Outcome, share: float, resamples: int, seed: int) -> dict[str, 
     return result | {"lead": _lead(outcome, alert & positive, resamples, seed)}
 
 
-def _false_runs(alert: Any, positive: Any, history: Int64s) -> Any:
-    """First row of every run of alerted rows that holds no positive one."""
-    starts = alert & ~np.r_[False, alert[:-1] & (history[1:] == history[:-1])]
+def _false_runs(alert: Any, positive: Any, incident: Int64s) -> Any:
+    """First row of every run of alerted rows of one incident that holds no positive one."""
+    order = np.argsort(incident, kind="stable")  # the rows of incidents that run at once alternate
+    alert, positive, incident = alert[order], positive[order], incident[order]
+    starts = alert & ~np.r_[False, alert[:-1] & (incident[1:] == incident[:-1])]
     run = np.cumsum(starts) - 1
     right = np.zeros(max(int(starts.sum()), 1), bool)
     right[run[alert & positive]] = True
-    return np.flatnonzero(starts)[~right[: starts.sum()]]
+    return order[starts][~right[: starts.sum()]]
 
 
 def _lead(outcome: Outcome, hit: Any, resamples: int, seed: int) -> dict[str, Any]:
     """Quartiles of the lead time, and the share of all onsets alerted with at least so much notice."""
     points, ahead = outcome.points, outcome.points.onsets[outcome.task.name]
     number = ahead.number[outcome.rows]
-    onset = points.history[outcome.rows] * (number.max() + 2) + number  # one key per onset of a history
+    onset = outcome.incidents * (number.max() + 2) + number  # one key per onset of an incident
     due = np.flatnonzero(outcome.label > 0)
     _, first = np.unique(onset[due], return_index=True)
     customer = outcome.clusters[due[first]]  # of every onset that could be foreseen
@@ -139,12 +143,11 @@ def _notice(lead: Floats, notices: Floats, customer: Int64s, resamples: int, see
 
 
 def exposure_us(outcome: Outcome) -> Floats:
-    """Microseconds of exposure of every customer, overlapping histories joined (see customer-days above)."""
+    """Microseconds of exposure of every customer, overlapping incidents joined (see customer-days above)."""
     points = outcome.points
     start, stop = _exposed(outcome, points)
     total = np.zeros(points.customers.max() + 1)
-    history = np.unique(points.history[outcome.rows])
-    customer = points.customers[history]
+    customer = points.customers[np.unique(outcome.incidents)]
     reached, latest = -1, 0
     for i in np.lexsort((start, customer)).tolist():
         if customer[i] != reached:
@@ -157,13 +160,13 @@ def exposure_us(outcome: Outcome) -> Floats:
 def _exposed(outcome: Outcome, points: Points) -> tuple[Int64s, Int64s]:
     assert isinstance(outcome.task, HazardTask)
     horizons = outcome.task.horizons
-    history, first = np.unique(points.history[outcome.rows], return_index=True)
-    last = np.r_[first[1:], len(outcome.rows)] - 1
+    incident, first = np.unique(outcome.incidents, return_index=True)
+    last = len(outcome.rows) - 1 - np.unique(outcome.incidents[::-1], return_index=True)[1]
     time = points.time[outcome.rows]
     start, stop = time[first], time[last]
     if horizons.clock:
         reach = horizons.edges[outcome.k + 1]
-        end = points.ends[history]
-        latest = end if reach >= FOREVER else np.minimum(end, points.untils[history] - reach)
+        end = points.ends[incident]
+        latest = end if reach >= FOREVER else np.minimum(end, points.untils[incident] - reach)
         stop = np.maximum(stop, latest)
     return start, stop

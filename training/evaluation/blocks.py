@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.evaluation import figures
-from training.evaluation.ablations import MOST_POINTS
 from training.evaluation.document import Block, Figures, Paragraph, Table
 from training.evaluation.parts import LEAST_CUSTOMERS, LEAST_ROWS, MOST_VALUES
+from training.evaluation.sample import MOST_POINTS
+from training.evaluation.words import Incident
 from training.report import interval, number
 
 NAMES = {
@@ -28,9 +29,8 @@ _HIGHER_IS_BETTER = {"auroc", "auprc", "accuracy", "macro_f1"}
 _LINES = 32  # most of one dot plot
 _MOST_CLASSES = 15  # shown in a confusion matrix
 _SELECTED = (
-    "A month holds the points of its days, whenever their histories began. Where a test split takes the histories "
-    "that start after one day, its later months hold the long-lived ones: a change of prevalence may be selection, "
-    "not drift."
+    "A month holds the points of its days, whenever their {many} began. Where a test split takes the {many} that start "
+    "after one day, its later months hold the long-lived ones: a change of prevalence may be selection, not drift."
 )
 _ABLATED = (
     "These are **evaluation-time ablations of one trained model**: it is scored again with a part of its input "
@@ -39,10 +39,15 @@ _ABLATED = (
     "less than this one does. Hidden fields read as they do under the field dropout of training."
 )
 _HOW_ABLATED = (
-    "Shuffling moves what happened between the times of a history and leaves the times in place; earlier events are "
+    "Shuffling moves what happened between the times of a {one} and leaves the times in place; earlier events are "
     "all but the newest. With time hidden, gaps, hour and weekday are missing and positions lie one apart. With a "
-    "family of events removed, a point keeps the score of the newest event that is left, and points before any such "
-    "event are left out. Differences are paired: each resample of customers measures both."
+    "family of events removed, a point keeps the score of the newest event that is left of its {one}, and points "
+    "before any such event are left out. Differences are paired: each resample of customers measures both."
+)
+_CASES_ABLATED = (
+    " All cases of a history are changed alike, also those that are only context. With **other cases hidden**, each "
+    "case is scored as though it were the only one of its history; events that belong to no case stay. **Case "
+    "relations** are `case.same`, `case.other_gap_s` and `case.issue_gap_s`."
 )
 
 
@@ -57,7 +62,7 @@ def calibration(numbers: dict[str, Any], what: str) -> list[Block]:
     return [Figures(figures.reliability_figures(numbers, what)), table]
 
 
-def months(outcome: dict[str, Any]) -> list[Block]:
+def months(outcome: dict[str, Any], incident: Incident) -> list[Block]:
     """Measures per calendar month."""
     own = outcome["months"]
     if own is None:
@@ -68,7 +73,11 @@ def months(outcome: dict[str, Any]) -> list[Block]:
         for month in own
     ]
     table = Table(["month", "n", "customers", *(NAMES[name] for name in names)], rows)
-    return [Figures(figures.month_figures(own, outcome["kind"])), table, Paragraph(_SELECTED)]
+    return [
+        Figures(figures.month_figures(own, outcome["kind"])),
+        table,
+        Paragraph(_SELECTED.format(many=incident.many)),
+    ]
 
 
 def slices(outcome: dict[str, Any]) -> list[Block]:
@@ -117,7 +126,7 @@ def slices(outcome: dict[str, Any]) -> list[Block]:
 
 def ablations(outcome: dict[str, Any], numbers: dict[str, Any]) -> list[Block]:
     """Changes of the measures when a part of the input is hidden or shuffled."""
-    entries = outcome["ablations"]
+    entries, incident = outcome["ablations"], Incident.of(numbers)
     measures = [name for name in entries[0] if name not in ("group", "name", "rows")]
     first, title = measures[0], NAMES[measures[0]]
     fields = [entry for entry in entries if entry["group"] == "field"]
@@ -137,7 +146,7 @@ def ablations(outcome: dict[str, Any], numbers: dict[str, Any]) -> list[Block]:
         Paragraph(_ABLATED + sample),
         _dots(f"Change in {title}", caption, lines, 0.0, f"change in {title}"),
         Table(["ablation", "n", *(f"change in {NAMES[name]}" for name in measures)], rows, folded=True),
-        Paragraph(_HOW_ABLATED),
+        Paragraph(_HOW_ABLATED.format(one=incident.one) + (_CASES_ABLATED if numbers["per"] else "")),
     ]
 
 

@@ -51,15 +51,15 @@ def calibration_curve(score_N: Any, label_N: Any, clusters: Any, resamples: int,
 
 
 def ranking_curves(outcome: Outcome, resamples: int, seed: int) -> dict[str, Any]:
-    """Precision at given recalls; recall of points and of histories when the riskiest share of the points is alerted.
+    """Precision at given recalls; recall of points and of incidents when the riskiest share of the points is alerted.
 
-    A history counts as found when one of its positive points is alerted. Points of equal score are alerted together.
+    An incident counts as found when one of its positive points is alerted. Points of equal score are alerted together.
     """
     order = np.argsort(-outcome.score, kind="stable")
     ranked, label_N = outcome.score[order], outcome.label[order].astype(np.float64)
     last_G = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])  # last row of each group of equal scores
-    # A positive history is found with the first of its positive rows.
-    first, _ = best_positives(label_N, outcome.points.history[outcome.rows][order])
+    # A positive incident is found with the first of its positive rows.
+    first, _ = best_positives(label_N, outcome.incidents[order])
     finds_N = np.zeros(len(order))
     finds_N[first] = 1.0
 
@@ -70,18 +70,18 @@ def ranking_curves(outcome: Outcome, resamples: int, seed: int) -> dict[str, Any
         finds_RG = np.cumsum(weight_RN * finds_N, axis=1)[:, last_G]
         with np.errstate(divide="ignore", invalid="ignore"):
             precision_RG = hits_RG / seen_RG
-            recall_RG, histories_RG = hits_RG / hits_RG[:, -1:], finds_RG / finds_RG[:, -1:]
+            recall_RG, incidents_RG = hits_RG / hits_RG[:, -1:], finds_RG / finds_RG[:, -1:]
             share_RG = seen_RG / seen_RG[:, -1:]
         return {
             "precision": _each(recall_RG, precision_RG, lambda recall, _: np.searchsorted(recall, RECALLS - 1e-9)),
             "recall": _each(share_RG, recall_RG, _within),
-            "recall_histories": _each(share_RG, histories_RG, _within),
+            "recall_incidents": _each(share_RG, incidents_RG, _within),
         }
 
     found = bands(curves, outcome.clusters, resamples, seed)
     return {
         "precision_recall": {"recall": RECALLS.tolist(), "precision": found["precision"]},
-        "workload": {"share": SHARES.tolist(), "points": found["recall"], "histories": found["recall_histories"]},
+        "workload": {"share": SHARES.tolist(), "points": found["recall"], "incidents": found["recall_incidents"]},
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from training.evaluation.chart import Chart, Ticks
 from training.evaluation.document import Figure
+from training.evaluation.words import Incident
 
 _ROW = 17  # pixels of one line of a dot plot
 _DOT_LEFT = 158  # pixels for its names
@@ -46,7 +47,7 @@ def reliability_figures(numbers: dict[str, Any], what: str) -> list[Figure]:
     ]
 
 
-def ranking_figures(numbers: dict[str, Any]) -> list[Figure]:
+def ranking_figures(numbers: dict[str, Any], incident: Incident) -> list[Figure]:
     """Precision against recall, and recall against workload."""
     found = numbers["precision_recall"]
     prevalence = numbers["whole"]["prevalence"]["value"]
@@ -62,7 +63,7 @@ def ranking_figures(numbers: dict[str, Any]) -> list[Figure]:
     for entry in numbers["alerts"]:
         reach.rule(x=entry["share"])
     _curve(reach, work["share"], work["points"], "a", "of points")
-    _curve(reach, work["share"], work["histories"], "b", "of histories")
+    _curve(reach, work["share"], work["incidents"], "b", f"of {incident.many}")
     return [
         Figure(
             chart.svg(),
@@ -73,8 +74,9 @@ def ranking_figures(numbers: dict[str, Any]) -> list[Figure]:
         Figure(
             reach.svg(),
             "Recall against workload",
-            "What working through the riskiest share of the observation points finds: positive points, and histories "
-            "with at least one positive point alerted. Vertical lines mark the workloads of the table below.",
+            "What working through the riskiest share of the observation points finds: positive points, and "
+            f"{incident.many} with at least one positive point alerted. Vertical lines mark the workloads of the "
+            "table below.",
         ),
     ]
 

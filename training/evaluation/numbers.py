@@ -11,7 +11,7 @@ from tqdm import tqdm
 from forewarn.bundle import Scorer
 from forewarn.sequence import EncodedHistory
 from forewarn.targets import ClassificationTask, HazardTask
-from training.evaluation import ablations, alerts, curves, parts
+from training.evaluation import ablations, alerts, curves, parts, sample
 from training.evaluation.outcomes import MEASURES, Outcome, Scores, outcomes
 from training.evaluation.points import Points
 from training.labelled import LabelledSplits
@@ -37,7 +37,7 @@ def report_numbers(
         numbers["months"] = parts.by_month(outcome, resamples, SEED)
         numbers["slices"], numbers["not_sliced"] = parts.slices(outcome, bundle.featurizer, token_NC, resamples, SEED)
         result.append(numbers)
-    sampled = ablations.sample_histories(np.bincount(points.history), SEED)
+    sampled = sample.draw(np.bincount(points.history), SEED)
     again = _ablations(splits, split, scorer, set(sampled.tolist()))
     changes = ablations.compare(again, judged, np.flatnonzero(np.isin(points.history, sampled)), resamples, SEED)
     for numbers, own in zip(result, changes, strict=True):
@@ -45,8 +45,10 @@ def report_numbers(
     return {
         "clock": clock,
         "resamples": resamples,
+        "per": points.per,
         "points": len(points),
-        "histories": len(points.ends),
+        "incidents": len(points.ends),
+        "histories": len(np.unique(points.history)),
         "customers": len(np.unique(points.customers)),
         "ablated_histories": len(sampled),
         "outcomes": result,
@@ -71,9 +73,10 @@ def _numbers(outcome: Outcome, resamples: int) -> dict[str, Any]:
 
 
 def _ablations(splits: LabelledSplits, split: str, scorer: Scorer, sampled: set[int]) -> ablations.Ablations:
-    histories = [history for i, history in enumerate(splits.visible(split)) if i in sampled]
+    chosen = [(seen, own) for i, (_, seen, _, own) in enumerate(splits.seen(split)) if i in sampled]
 
     def score(encoded: Sequence[EncodedHistory]) -> Scores:
         return score_split(scorer, list(encoded), scorer.bundle.target)
 
-    return ablations.Ablations(histories, scorer.bundle.featurizer, scorer.embed, score, SEED)
+    drawn = sample.Sample.of(chosen, splits.target.per)
+    return ablations.Ablations(drawn, scorer.bundle.featurizer, scorer.embed, score, SEED)

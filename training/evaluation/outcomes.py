@@ -48,6 +48,11 @@ class Outcome:
         """The customer of each row [n], what every bootstrap here resamples."""
         return self.points.customer[self.rows]
 
+    @property
+    def incidents(self) -> NDArray[np.int64]:
+        """The incident of each row [n]: what an alert has to find once."""
+        return self.points.incident[self.rows]
+
     def pick(self, scores: Scores, rows: NDArray[np.int64]) -> NDArray[Any]:
         """This outcome's part of a task's scores, at those rows of them."""
         own = scores[self.task.name][rows]

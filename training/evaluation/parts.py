@@ -68,7 +68,8 @@ def _groups(
     named = [(f"{low}" if low == high else f"{low} to {high}" if high < 10**9 else f"{low} or more", low, high)
              for low, high in PREFIX_GROUPS]  # fmt: skip
     grouped = [(name, np.flatnonzero((prefix >= low) & (prefix <= high))) for name, low, high in named]
-    yield "events so far", [(name, rows) for name, rows in grouped if len(rows)]
+    so_far = "events so far" if outcome.points.per is None else "events of the case so far"
+    yield so_far, [(name, rows) for name, rows in grouped if len(rows)]
     for column, (name, vocabulary) in enumerate(featurizer.vocabularies.items()):
         token = token_NC[outcome.rows, column]
         found, count = np.unique(token, return_counts=True)
@@ -84,7 +85,7 @@ def _part(outcome: Outcome, chosen: NDArray[np.int64], resamples: int, seed: int
     customers = outcome.clusters[chosen]
     counts = {
         "rows": len(chosen),
-        "histories": len(np.unique(outcome.points.history[outcome.rows[chosen]])),
+        "incidents": len(np.unique(outcome.incidents[chosen])),
         "customers": len(np.unique(customers)),
     }
     return counts | estimates(outcome.metric(chosen), customers, resamples, seed)

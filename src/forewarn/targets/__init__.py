@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forewarn.targets.cases import Cases
+from forewarn.targets.cases import NO_CASE, Cases
 from forewarn.targets.hazards import HazardLabels, NextOnset, label_silences, next_onset
 from forewarn.targets.horizon import Horizons
 from forewarn.targets.labels import TaskLabels, label_history
@@ -13,6 +13,7 @@ from forewarn.targets.splits import SplitAssignment, assign_splits, start_quanti
 from forewarn.targets.tasks import ClassificationTask, HazardTask, RegressionTask, Task
 
 __all__ = [
+    "NO_CASE",
     "Cases",
     "ClassificationTask",
     "HazardLabels",

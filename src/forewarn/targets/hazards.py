@@ -50,7 +50,8 @@ class HazardLabels:
 class NextOnset:
     """The onset that each row waits for, int64 [T]: its number in the history from 0, and its distance; -1 for none.
 
-    ``span`` is in µs, ``events`` counts events as the model sees them; a hidden onset comes right after the last.
+    ``span`` is in µs, ``events`` counts events as the model sees them; a hidden onset comes right after the last. With
+    ``TargetSpec.per`` both numbers count within the row's case, and a row without a case waits for none.
     """
 
     number: np.ndarray
@@ -104,10 +105,14 @@ def next_onset(
 
     None is ahead where a competing onset comes first.
     """
-    line = Timeline.build(spec, history, observed_until, spec.complete)
-    first = _First.of(spec.group(task), line, Moments.of(line))
-    own = first.task == task.name
-    return NextOnset(*(np.where(own, part, -1) for part in (first.ahead.number, first.ahead.span, first.ahead.events)))
+    whole = Timeline.build(spec, history, observed_until, spec.complete)
+    number, span, events = np.full((3, len(whole.rows)), -1, np.int64)
+    for rows, line in whole.parts(spec.per, spec.complete):
+        first = _First.of(spec.group(task), line, Moments.of(line))
+        own = first.task == task.name
+        at, ahead = rows[own], first.ahead
+        number[at], span[at], events[at] = ahead.number[own], ahead.span[own], ahead.events[own]
+    return NextOnset(number, span, events)
 
 
 def label_hazard(
