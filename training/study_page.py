@@ -24,7 +24,7 @@ def study_page(title: str, trials: Sequence[FrozenTrial], fixed: Sequence[str]) 
         f"Written by `{command_line()}` on {datetime.now(UTC):%Y-%m-%d}, commit `{git_commit()}`, {machine()}.",
         "",
         f"{len(ranked)} finished trials. The objective is the validation loss of the best epoch; the test split was "
-        "not read. One seed each, so neighbours differ by noise.",
+        "not read. A loss is that of one seed, or the mean over those of an ensemble; neighbours differ by noise.",
         "",
     ]
     if ranked and ranked[0].value is not None:
