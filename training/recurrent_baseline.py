@@ -8,7 +8,7 @@ from pathlib import Path
 
 from forewarn.model import Scores
 from training.calibration import calibrate
-from training.config import LoggerConfig, TrainConfig
+from training.config import DistillationConfig, LoggerConfig, TrainConfig
 from training.fit import fit
 from training.measure import SplitRows, TaskScores
 from training.network_outputs import network_outputs
@@ -18,7 +18,8 @@ from training.prepare import Prepared
 def recurrent_scores(config: TrainConfig, prepared: Prepared, folder: Path) -> Callable[[SplitRows], TaskScores]:
     """Trains one GRU in `folder`; what scores every task with it, on the rows of the transformer."""
     model = replace(config.model, backbone="gru")
-    own = replace(config, model=model, logger=LoggerConfig("none"), ensemble=1, pretrained=None)
+    alone = DistillationConfig()
+    own = replace(config, model=model, logger=LoggerConfig("none"), ensemble=1, pretrained=None, distillation=alone)
     network = fit(own, prepared, folder).model
     scores = Scores(network, calibrate(network, prepared, config.weights)).eval()
 
