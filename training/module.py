@@ -58,7 +58,7 @@ class SequenceModule(pl.LightningModule):
 
         With `model.ageing` hazards also learn from silences. What is returned, "<stage>/objective", adds their loss
         after silences; "<stage>/loss" stays that of the events themselves, as without ageing. Where a teacher gave soft
-        labels, in training alone, `share` of a task's loss is that against them.
+        labels, in training alone, `share` of a task's loss is against them.
         """
         shown = stage == "valid" or (self.global_step + 1) % LOG_EVERY == 0
         state_BTD = self.model.states(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
@@ -67,9 +67,11 @@ class SequenceModule(pl.LightningModule):
         histories = len(batch["position"])
         rows_BT = self.weights(batch[AGE]) if self.weights is not None else None
         for head in self.model.head_specs:
-            loss = self.head_loss(head, raw[head.name], labels_of(head.name, batch), rows_BT)
-            if self.share and (soft := soft_labels_of(head.name, batch)):
-                loss = torch.lerp(loss, self.head_loss(head, raw[head.name], soft, rows_BT), self.share)
+            labels, soft = labels_of(head.name, batch), soft_labels_of(head.name, batch)
+            if self.share and soft:
+                loss = self.taught_loss(head, raw[head.name], labels, soft, rows_BT)
+            else:
+                loss = self.head_loss(head, raw[head.name], labels, rows_BT)
             if shown:
                 self.log(f"{stage}/{head.name}", loss, batch_size=histories, sync_dist=stage == "valid")
             total = total + head.weight * loss
@@ -87,6 +89,17 @@ class SequenceModule(pl.LightningModule):
         if head.kind == "regression":
             labels = {"value": (labels["value"] - head.center) / head.spread}
         return task_loss(head.kind, raw, labels, self.optim.weighting, rows_BT)
+
+    def taught_loss(
+        self, head: HeadSpec, raw: Tensor, labels: dict[str, Tensor], soft: dict[str, Tensor], rows_BT: Tensor | None
+    ) -> Tensor:
+        """Loss of one task against its labels and, by `share`, against its soft labels."""
+        if head.kind == "regression":
+            # Two absolute errors add up to the same anywhere between their aims, so these become one aim.
+            aim = torch.lerp(labels["value"], soft["value"], self.share)
+            return self.head_loss(head, raw, {"value": aim.where(~aim.isnan(), soft["value"])}, rows_BT)
+        own, teacher = (self.head_loss(head, raw, given, rows_BT) for given in (labels, soft))
+        return torch.lerp(own, teacher, self.share)
 
     def silence_loss(
         self, changes: dict[str, Tensor], raw: dict[str, Tensor], batch: dict[str, Tensor], rows_BT: Tensor | None

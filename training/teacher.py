@@ -62,7 +62,7 @@ def check_teacher(teacher: Bundle, splits: LabelledSplits, run: str) -> None:
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """What must be set alike in both runs, under its name on the command line."""
-    sections = {"protocol": config.protocol, "sequence": config.sequence, "text": config.text}
+    sections: dict[str, Any] = {"protocol": config.protocol, "sequence": config.sequence, "text": config.text}
     settings = {f"data.{name}": value for name, value in asdict(config.data).items() if name in _ROWS}
     settings |= {f"data.inputs.{name}": value for name, value in settings.pop("data.inputs").items()}
     for section, own in sections.items():

@@ -11,16 +11,17 @@ import pytest
 import torch
 
 from forewarn.bundle import Bundle, Scorer
-from forewarn.model import Ensemble, Scores, SequenceModel
+from forewarn.model import Ensemble, HeadSpec, InputShapes, ModelConfig, Scores, SequenceModel
 from forewarn.model.scores import link_competing
 from forewarn.sequence import RaggedDataset
 from forewarn.targets import TargetSpec
 from training.calibration import calibrate
-from training.config import DistillationConfig, TrainConfig, compose
+from training.config import DistillationConfig, OptimConfig, TrainConfig, compose
 from training.fit import fit, load_network
 from training.labelled import LabelledSplits, soft_labels_of
 from training.losses import task_loss
 from training.measure import SplitRows, score_split
+from training.module import SequenceModule
 from training.network_outputs import network_outputs
 from training.prepare import ENCODED, Prepared, prepare
 from training.soft_labels import soft_labels
@@ -117,6 +118,16 @@ def test_probabilities_of_one_class_alone_cost_what_its_label_costs() -> None:
     for weighting in ("prefix", "history"):
         expected = task_loss("classification", raw, {"label": label}, weighting)
         torch.testing.assert_close(task_loss("classification", raw, {"label": sure}, weighting), expected)
+
+
+def test_a_number_is_drawn_to_one_point_between_label_and_teacher_and_to_the_teacher_where_no_label_is() -> None:
+    head = HeadSpec("wait", "regression", 1, center=1.0, spread=2.0)
+    module = SequenceModule(ModelConfig(width=16, layers=1), InputShapes((3,), 1), [head], OptimConfig(), 0, share=0.25)
+    labels, soft = (torch.tensor([values]) for values in ([1.0, float("nan"), float("nan")], [5.0, 7.0, float("nan")]))
+    for aim, loss in (([2.0, 7.0, 0.0], 0.0), ([3.0, 7.0, 0.0], 0.25), ([1.0, 7.0, 9.0], 0.25)):
+        raw = (torch.tensor([aim]).unsqueeze(-1) - 1) / 2
+        found = module.taught_loss(head, raw, {"value": labels}, {"value": soft}, None)
+        torch.testing.assert_close(found, torch.tensor(loss))
 
 
 def test_every_row_has_what_the_teachers_bundle_says_of_it_and_the_context_of_a_window_has_nothing(
