@@ -108,6 +108,18 @@ class HybridConfig:
 
 
 @dataclass
+class DistillationConfig:
+    """A teacher whose scores a network learns beside the labels, to be served at the price of one network."""
+
+    teacher: str | None = None  # folder of a finished run of the same data, split and target
+    share: float = 0.5  # of the loss that is against the teacher's scores; the rest is against the labels
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"distillation.share: found {self.share}, expected 0 to 1; use 0.5")
+
+
+@dataclass
 class TrainConfig:
     """`python -m training.train`: one run from raw events to a bundle."""
 
@@ -124,6 +136,7 @@ class TrainConfig:
     ensemble: int = 1  # networks trained with the seeds seed, seed + 1, … and averaged in one graph
     pretrained: str | None = None  # folder of a run whose vocabularies and network body this run starts from
     refit: bool = False  # train again on training and validation rows, with all that validation has chosen
+    distillation: DistillationConfig = field(default_factory=DistillationConfig)
     seed: int = 0
     run: str = MISSING  # folder of the run; its bundle is <run>/bundle
     resume: bool = False  # continue the run in `run` or, if that is not given, the newest unfinished one of its name
@@ -155,6 +168,12 @@ class TrainConfig:
             )
         if self.model.ageing:
             self._check_ageing()
+        if self.distillation.teacher and self.hybrid.enabled:
+            raise ValueError(
+                f"distillation.teacher: found {self.distillation.teacher} with hybrid.enabled=true, expected one of "
+                "the two, for the teacher has learned from rows that a fold's network must not know; use "
+                "hybrid.enabled=false"
+            )
         if self.lint == "False":  # what YAML makes of a bare off
             self.lint = "off"
         if self.lint not in LINT:

@@ -158,7 +158,9 @@ def make_parts(config: TrainConfig, prepared: Prepared, number: int = 0) -> tupl
     weights = None
     if not config.weights.uniform:
         weights = RowWeights.fit(config.weights, RaggedDataset(prepared.split("train")))
-    module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, seed, weights)
+    share = config.distillation.share if config.distillation.teacher else 0.0
+    heads = head_specs(prepared)
+    module = SequenceModule(config.model, prepared.input_shapes, heads, config.optim, seed, weights, share)
     if config.pretrained:
         start_from(module.model, load_network(Path(config.pretrained)), number, config.pretrained)
     return module, SequenceDataModule(prepared.folder, config.optim, seed, config.trainer.workers)

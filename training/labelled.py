@@ -43,7 +43,9 @@ Arrays = dict[str, NDArray[Any]]
 NO_LABEL = {
     "onset": 0, "at_risk": 0, "observed": 0, "label": -1, "value": np.nan, "age": np.inf, "lasted": np.inf,
     "silence": 0, "aged_onset": 0, "aged_at_risk": 0,
+    "soft_onset": 0, "soft_at_risk": 0, "soft_label": np.nan, "soft_value": np.nan,
 }  # fmt: skip
+SOFT = "soft_"  # starts the parts of a label that a teacher gave (soft_labels.py)
 _DAY = timedelta(days=1)
 
 
@@ -172,6 +174,11 @@ def labels_of(task: str, arrays: Mapping[str, A]) -> dict[str, A]:
     """The label parts of one task among arrays named "<task>.<part>"."""
     prefix = f"{task}."
     return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def soft_labels_of(task: str, arrays: Mapping[str, A]) -> dict[str, A]:
+    """The label parts of one task as its teacher gave them, named as those of `labels_of`; empty without a teacher."""
+    return labels_of(task, {name.replace(f".{SOFT}", "."): a for name, a in arrays.items() if f".{SOFT}" in name})
 
 
 def progress(items: Iterable[Any], what: str, total: int | None = None) -> Iterable[Any]:

@@ -19,7 +19,8 @@ def task_loss(
     """Loss of one task from its raw outputs [B, T, K] and its labels; 0 where a batch has no label at all.
 
     Labels: hazard {"onset", "at_risk"} [B, T, K]; classification {"label"} [B, T], -1 none; regression {"value"}
-    [B, T], NaN none. `rows_BT` weighs every row on top; its mean over the training rows is 1.
+    [B, T], NaN none. Soft labels are floats between 0 and 1 in place of the yes and no of a hazard, and of a class its
+    probabilities [B, T, K]. `rows_BT` weighs every row on top; its mean over the training rows is 1.
     """
     raw_BTK = raw_BTK.float()
     if kind == "hazard":
@@ -27,6 +28,10 @@ def task_loss(
         at_risk = labels["at_risk"]
         bins = F.binary_cross_entropy_with_logits(raw_BTK, labels["onset"].float(), reduction="none")
         loss_BT, labelled_BT = (bins * at_risk).sum(dim=-1), at_risk.any(dim=-1)
+    elif kind == "classification" and labels["label"].is_floating_point():
+        share_BTK = labels["label"]
+        labelled_BT = ~torch.isnan(share_BTK).any(dim=-1)
+        loss_BT = -(torch.nan_to_num(share_BTK) * raw_BTK.log_softmax(dim=-1)).sum(dim=-1)
     elif kind == "classification":
         label = labels["label"].long()
         labelled_BT = label >= 0

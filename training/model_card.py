@@ -16,12 +16,13 @@ def model_card(facts: dict[str, Any]) -> str:
         for task, figures in own.items()
     ]
     later = ", and risks as of any moment after it" if facts["model"].get("ageing") else ""
+    teacher = f" It was taught to say what model `{data['teacher'][:12]}` says." if "teacher" in data else ""
     return "\n".join(
         [
             "# Model card",
             "",
             f"A forewarn sequence model of size {facts['model']['name']}, exported {facts['created']} from commit "
-            f"{facts['git_commit']}.",
+            f"{facts['git_commit']}.{teacher}",
             "",
             "## Predicts",
             "",

@@ -16,7 +16,7 @@ from forewarn.sequence import INPUT_COLUMNS
 from forewarn.sequence.vocabulary import UNKNOWN
 from forewarn.text.words import UNKNOWN_WORD
 from training.config import OptimConfig
-from training.labelled import labels_of
+from training.labelled import labels_of, soft_labels_of
 from training.losses import task_loss
 from training.silences import AGED_AT_RISK, AGED_ONSET, SILENCE
 from training.weights import AGE, RowWeights
@@ -35,6 +35,7 @@ class SequenceModule(pl.LightningModule):
         optim: OptimConfig,
         seed: int,
         weights: RowWeights | None = None,
+        share: float = 0.0,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(
@@ -42,6 +43,7 @@ class SequenceModule(pl.LightningModule):
         )
         self.model = SequenceModel(model, inputs, heads)
         self.optim, self.seed, self.weights = optim, seed, weights
+        self.share = share  # of the soft labels in the loss of rows that have some
 
     @staticmethod
     def network_from(hyperparameters: Mapping[str, Any]) -> SequenceModel:
@@ -55,7 +57,8 @@ class SequenceModule(pl.LightningModule):
         """Weighted sum of the task losses, each logged under "<stage>/<task>" (in training at the steps written).
 
         With `model.ageing` hazards also learn from silences. What is returned, "<stage>/objective", adds their loss
-        after silences; "<stage>/loss" stays that of the events themselves, as without ageing.
+        after silences; "<stage>/loss" stays that of the events themselves, as without ageing. Where a teacher gave soft
+        labels, in training alone, `share` of a task's loss is against them.
         """
         shown = stage == "valid" or (self.global_step + 1) % LOG_EVERY == 0
         state_BTD = self.model.states(**{name: batch[name] for name in INPUT_COLUMNS if name in batch})
@@ -64,10 +67,11 @@ class SequenceModule(pl.LightningModule):
         histories = len(batch["position"])
         rows_BT = self.weights(batch[AGE]) if self.weights is not None else None
         for head in self.model.head_specs:
-            labels = labels_of(head.name, batch)
-            if head.kind == "regression":
-                labels["value"] = (labels["value"] - head.center) / head.spread
-            loss = task_loss(head.kind, raw[head.name], labels, self.optim.weighting, rows_BT)
+            labels, soft = labels_of(head.name, batch), soft_labels_of(head.name, batch)
+            if self.share and soft and stage == "train":
+                loss = self.taught_loss(head, raw[head.name], labels, soft, rows_BT)
+            else:
+                loss = self.head_loss(head, raw[head.name], labels, rows_BT)
             if shown:
                 self.log(f"{stage}/{head.name}", loss, batch_size=histories, sync_dist=stage == "valid")
             total = total + head.weight * loss
@@ -79,6 +83,23 @@ class SequenceModule(pl.LightningModule):
         if shown:
             self.log(f"{stage}/objective", objective, batch_size=histories, sync_dist=stage == "valid")
         return objective
+
+    def head_loss(self, head: HeadSpec, raw: Tensor, labels: dict[str, Tensor], rows_BT: Tensor | None) -> Tensor:
+        """Loss of one task from its raw outputs [B, T, K] and labels in the task's own unit."""
+        if head.kind == "regression":
+            labels = {"value": (labels["value"] - head.center) / head.spread}
+        return task_loss(head.kind, raw, labels, self.optim.weighting, rows_BT)
+
+    def taught_loss(
+        self, head: HeadSpec, raw: Tensor, labels: dict[str, Tensor], soft: dict[str, Tensor], rows_BT: Tensor | None
+    ) -> Tensor:
+        """Loss of one task against its labels and, by `share`, against its soft labels."""
+        if head.kind == "regression":
+            # Two absolute errors add up to the same anywhere between their aims, so these become one aim.
+            aim = torch.lerp(labels["value"], soft["value"], self.share)
+            return self.head_loss(head, raw, {"value": aim.where(~aim.isnan(), soft["value"])}, rows_BT)
+        own, teacher = (self.head_loss(head, raw, given, rows_BT) for given in (labels, soft))
+        return torch.lerp(own, teacher, self.share)
 
     def silence_loss(
         self, changes: dict[str, Tensor], raw: dict[str, Tensor], batch: dict[str, Tensor], rows_BT: Tensor | None

@@ -21,6 +21,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from forewarn.bundle import Bundle
 from forewarn.events import CORE_FIELDS
 from forewarn.model import InputShapes
 from forewarn.sequence import Featurizer, RaggedDataset, RaggedWriter
@@ -31,6 +32,8 @@ from training.encode import chunks, write_split
 from training.labelled import LabelledSplits, progress
 from training.pretrained import check_featurizer
 from training.silences import PER_EVENT
+from training.soft_labels import add_soft_labels
+from training.teacher import check_teacher, open_teacher
 from training.text_export import export_text_encoder, open_text_encoder
 
 log = logging.getLogger(__name__)
@@ -103,31 +106,37 @@ def prepare(config: TrainConfig, target: TargetSpec, folder: Path, embed: Encode
             f"model.ageing: found true, but target {target.name} has no hazard task, expected one whose risk moves "
             "with silence; use model.ageing=false, or another target"
         )
+    teacher = open_teacher(config)
     splits = LabelledSplits.open(config.data, target, config.protocol, folder / "histories")
     if embed is None and config.data.inputs.text:
         embed = open_text_encoder(config.text)
-    key = _key(config, splits, embed)
+    key = _key(config, splits, embed, teacher)
     built = folder / ENCODED
     if not (built / _SAVED).is_file() or json.loads((built / _SAVED).read_text())["key"] != key:
         shutil.rmtree(built, ignore_errors=True)
         building = folder / ".encoded.building"
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir(parents=True)
-        _build(config, splits, embed, key, building)
+        _build(config, splits, embed, teacher, key, building)
         building.rename(built)
     return Prepared.load(built)
 
 
-def _build(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, key: str, folder: Path) -> None:
+def _build(
+    config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, teacher: Bundle | None, key: str, folder: Path
+) -> None:
     target = splits.target.with_classes(splits.units("train"))
     splits = replace(splits, target=target)
     # What names a history says nothing of another one.
     exclude = target.hidden_inputs() | ({config.data.by} - set(CORE_FIELDS))
-    earlier = _earlier(config)
+    if teacher is not None:
+        check_teacher(teacher, splits, config.distillation.teacher or "")
+    earlier = _earlier(config, teacher)
     if earlier is not None:
-        check_featurizer(earlier, exclude, config.pretrained or "")
+        check_featurizer(earlier, exclude, config.pretrained or config.distillation.teacher or "")
     text = config.text
-    words = WordCounts(text.max_words, text.max_vocabulary, text.min_count) if text.source == "learned" else None
+    learns_words = text.source == "learned" and earlier is None
+    words = WordCounts(text.max_words, text.max_vocabulary, text.min_count) if learns_words else None
     featurizer = earlier or Featurizer.fit(
         progress(splits.visible("train"), "fit featurizer"),
         config.data.inputs,
@@ -143,6 +152,9 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, k
     for split in names:
         labelled = splits.labelled(split, silences=config.model.ageing and split in FITTED)
         counts[split] = write_split(labelled, featurizer, embed, folder / f"{split}.arrow", split)
+    if teacher is not None:
+        for split in FITTED:
+            add_soft_labels(folder / f"{split}.arrow", teacher)
     facts = {
         "fingerprint": splits.store.fingerprint,
         "by": splits.store.by,
@@ -155,6 +167,8 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, k
         "target": target.name,
         "target_hash": target.hash,
     }
+    if teacher is not None:
+        facts["teacher"] = teacher.model_hash
     if words is not None and featurizer.words is not None:
         facts["words"] = words.facts()
         log.info(
@@ -173,9 +187,18 @@ def _build(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, k
     (folder / _SAVED).write_text(json.dumps(saved))
 
 
-def _earlier(config: TrainConfig) -> Featurizer | None:
-    """The featurizer of the run to start from."""
-    return Prepared.load(Path(config.pretrained) / "data" / ENCODED).featurizer if config.pretrained else None
+def _earlier(config: TrainConfig, teacher: Bundle | None) -> Featurizer | None:
+    """The featurizer of the run to start from or to learn from; ValueError where these are two."""
+    if not config.pretrained:
+        return teacher.featurizer if teacher is not None else None
+    earlier = Prepared.load(Path(config.pretrained) / "data" / ENCODED).featurizer
+    if teacher is not None and teacher.featurizer.to_dict() != earlier.to_dict():
+        raise ValueError(
+            f"distillation.teacher: found other vocabularies in {config.distillation.teacher} than in pretrained "
+            f"{config.pretrained}, expected the same; train the teacher with pretrained={config.pretrained}, or leave "
+            "pretrained out"
+        )
+    return earlier
 
 
 def wanted(config: TrainConfig) -> tuple[str, ...]:
@@ -192,7 +215,7 @@ def _embed_all(splits: LabelledSplits, names: tuple[str, ...], embed: Encoder) -
         embed.encode(chunk, progress=sys.stderr.isatty())
 
 
-def _key(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None) -> str:
+def _key(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, teacher: Bundle | None) -> str:
     """SHA-256 of everything that decides the encoded splits: contents, never the names of files that hold them."""
     assignment = splits.assignment
     deciding = {
@@ -204,10 +227,12 @@ def _key(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None) -> 
         "target": splits.target.hash,
         "protocol": asdict(config.protocol),
         "sequence": asdict(config.sequence),
-        "pretrained": earlier.to_dict() if (earlier := _earlier(config)) is not None else None,
+        "pretrained": earlier.to_dict() if (earlier := _earlier(config, teacher)) is not None else None,
         "text": {name: value for name, value in asdict(config.text).items() if name not in _NO_MATTER},
         "encoder": embed.hash if embed is not None else None,
     }
     if config.model.ageing:
         deciding["silences"] = PER_EVENT
+    if teacher is not None:
+        deciding["teacher"] = teacher.model_hash
     return hashlib.sha256(json.dumps(deciding, sort_keys=True, default=str).encode()).hexdigest()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from forewarn.model import Scores
 from training.calibration import calibrate
-from training.config import LoggerConfig, TrainConfig
+from training.config import DistillationConfig, LoggerConfig, TrainConfig
 from training.fit import REFIT, fit, refit
 from training.measure import SplitRows
 from training.network_outputs import scored_by
@@ -20,7 +20,8 @@ def recurrent_baseline(
 ) -> Predictions:
     """Trains one GRU in `folder`; what it says of the rows of the transformer."""
     model = replace(config.model, backbone="gru")
-    own = replace(config, model=model, logger=LoggerConfig("none"), ensemble=1, pretrained=None)
+    alone = DistillationConfig()
+    own = replace(config, model=model, logger=LoggerConfig("none"), ensemble=1, pretrained=None, distillation=alone)
     fitted = fit(own, prepared, folder)
     calibration = calibrate(fitted.model, prepared, config.weights)
     chosen = scored_by(Scores(fitted.model, calibration), prepared.target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.model import Scores
+from forewarn.sequence import RaggedDataset
 from training import target_encoding
 from training.boosting import CANDIDATES, boost
 from training.config import BoostingConfig, TrainConfig, compose
@@ -20,10 +22,12 @@ from training.hybrid import Hybrid, fold_numbers, hybrid_features, out_of_fold
 from training.measure import SplitRows, score_split
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
+from training.soft_labels import add_soft_labels
 from training.table import tables
 from training.target_encoding import TargetEncoding
 from training.train import train
 from training.tree_choice import validation_loss
+from training.weights import column
 
 TARGET = """
 name: three
@@ -113,6 +117,18 @@ def test_a_stream_scores_like_a_batch(run: Path) -> None:
                 np.testing.assert_allclose(own[-1], whole[task][length - 1], atol=1e-4)
 
 
+def test_a_student_is_taught_what_the_trees_say(run: Path, tmp_path: Path) -> None:
+    bundle, prepared = Bundle.load(run / "bundle"), Prepared.load(run / "data" / "encoded")
+    taught = Path(shutil.copyfile(prepared.split("train"), tmp_path / "train.arrow"))
+    add_soft_labels(taught, bundle)
+    said = score_split(Scorer(bundle), SplitRows.load(taught, prepared.target).histories, prepared.target)
+    rows = RaggedDataset(taught)
+    for name, task in (("next.soft_label", "next"), ("wait.soft_value", "wait")):
+        np.testing.assert_allclose(column(rows, name), said[task], atol=1e-6)
+    onset = column(rows, "escalation.soft_onset").astype(np.float64)
+    np.testing.assert_allclose(1 - np.cumprod(1 - onset, axis=1), said["escalation"], atol=1e-5)
+
+
 def test_a_bundle_exported_again_is_the_same_hybrid(config: TrainConfig, run: Path, tmp_path: Path) -> None:
     from training.config import ExportConfig
     from training.export import main
@@ -173,8 +189,6 @@ def test_a_task_without_trees_keeps_the_networks_scores(config: TrainConfig, run
 
 
 def test_training_rows_are_scored_by_networks_that_never_saw_them(config: TrainConfig, run: Path) -> None:
-    from forewarn.sequence import RaggedDataset
-
     prepared = Prepared.load(run / "data" / "encoded")
     everyone = {name for name, _ in _rows(RaggedDataset(prepared.split("train")))}
     folds = [RaggedDataset(run / "hybrid" / f"fold-{fold}" / "train.arrow") for fold in range(2)]

@@ -38,6 +38,17 @@ def test_fine_tuning_starts_from_the_vocabularies_and_the_body_of_the_earlier_ru
             assert torch.equal(tensor, before[name]), name
 
 
+def test_words_that_the_earlier_run_has_learned_are_not_counted_again(tmp_path: Path) -> None:
+    words = (*SMALL, "text=learned", "measure=false", "text.min_count=1")
+    config = compose(*words, f"run={tmp_path / 'first'}")
+    first = prepare(config, load_target(config), tmp_path / "first" / "data")
+    config = compose(*words, f"pretrained={tmp_path / 'first'}", f"run={tmp_path / 'second'}")
+    second = prepare(config, load_target(config), tmp_path / "second" / "data")
+    known, again = first.featurizer.words, second.featurizer.words
+    assert known is not None and again is not None and again.words == known.words
+    assert "words" in first.facts and "words" not in second.facts
+
+
 def test_another_shape_is_refused_by_name(earlier: Path, tmp_path: Path) -> None:
     config = compose(*SMALL, f"pretrained={earlier}", "model.width=32", f"run={tmp_path}")
     with pytest.raises(ValueError, match=r"pretrained: found a network of another shape .* width=32 \(there 64\)"):
