@@ -13,9 +13,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from forewarn.model import Ensemble, SequenceModel
 from forewarn.sequence import RaggedDataset
@@ -25,6 +24,7 @@ from training.heads import head_specs
 from training.module import LOG_EVERY, SequenceModule
 from training.prepare import Prepared
 from training.pretrained import start_from
+from training.short_runs import Average, Patience
 from training.throughput import TOKENS_PER_S, Throughput
 from training.weights import RowWeights
 
@@ -93,7 +93,8 @@ def fit_module(
     best = BestCheckpoint(folder, "best", monitor=module.monitored, save_last=True, enable_version_counter=False)
     record = Throughput()
     # The record comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
-    callbacks: list[pl.Callback] = [record, EarlyStopping(module.monitored, patience=config.trainer.patience), best]
+    stop = Patience(module.monitored, config.trainer.patience, config.optim)
+    callbacks: list[pl.Callback] = [record, stop, best]
     if config.trainer.progress:
         callbacks.append(TQDMProgressBar(leave=False))
     trainer = make_trainer(config, callbacks, logger=_loggers(config.logger, run))
@@ -119,7 +120,7 @@ def make_parts(config: TrainConfig, prepared: Prepared, number: int = 0) -> tupl
     module = SequenceModule(config.model, prepared.input_shapes, head_specs(prepared), config.optim, seed, weights)
     if config.pretrained:
         start_from(module.model, load_network(Path(config.pretrained)), number, config.pretrained)
-    return module, SequenceDataModule(prepared.folder, config.optim, seed, config.trainer.workers)
+    return module, SequenceDataModule(prepared.folder, config.optim, seed, config.trainer)
 
 
 def set_torch(config: TrainerConfig, seed: int) -> None:
@@ -133,11 +134,7 @@ def set_torch(config: TrainerConfig, seed: int) -> None:
 
 def make_trainer(config: TrainConfig, callbacks: Sequence[pl.Callback], **more: Any) -> pl.Trainer:
     """The Lightning trainer of a configuration, averaging of weights included; `more` adds to its arguments."""
-    averaging = []
-    if config.optim.ema:
-        # One call for all weights, where Lightning's EMAWeightAveraging updates them one by one.
-        average = get_ema_multi_avg_fn(config.optim.ema)  # type: ignore[no-untyped-call]
-        averaging.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
+    averaging = [Average(config.optim.ema)] if config.optim.ema else []
     return pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
