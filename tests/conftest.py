@@ -49,6 +49,22 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def quick() -> list[str]:
+    """Overrides of a run that takes seconds, whatever its data: the smallest network, one epoch, nothing beside it."""
+    return [
+        "model=tiny", "model.layers=1", "text=none", "logger=none", "lint=off", "trainer.epochs=1",
+        "trainer.least_steps=0", "trainer.progress=false", "trainer.threads=1", "bootstrap=0", "baselines=[]",
+        "boosting.candidates=1", "boosting.seeds=1",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small(quick: list[str]) -> list[str]:
+    """`quick` on few simulated customers, whose split is by time."""
+    return [*quick, "data.options.customers=60", "data.options.hazard_scale=1e-4", "optim.token_budget=1024"]
+
+
+@pytest.fixture(scope="session")
 def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     """A training configuration that takes seconds: few simulated customers, the tiny model, the real text encoder."""
     from training.config import compose
@@ -62,6 +78,7 @@ def tiny_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
         "data.options.customers=150",
         "data.options.hazard_scale=1e-4",
         "trainer.epochs=3",
+        "trainer.least_steps=0",
         "trainer.progress=false",
         "trainer.threads=2",
         "optim.token_budget=1024",
@@ -100,7 +117,7 @@ def tiny_histories(tiny_config: TrainConfig, tiny_run: Path) -> list[History]:
 
 
 @pytest.fixture(scope="session")
-def silent_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def silent_config(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> TrainConfig:
     """An ageing run on customers whose only signal is silence.
 
     Pings come every six hours or so, whatever happened before. Where nothing comes, an onset follows some two hours
@@ -127,10 +144,9 @@ def silent_config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
         "  - {name: onset, kind: hazard, onset: {when: {field: type, equals: onset}}, horizons: [2h, 12h]}\n"
     )
     return compose(
-        "data=table", f"data.root={folder}", "data.events=events.csv", f"target={folder / 'target.yaml'}",
-        "protocol=customer", "text=none", "lint=off", "model=tiny", "model.ageing=true", "optim.learning_rate=5e-3",
-        "optim.token_budget=256", "optim.ema=0.9", "trainer.epochs=6", "trainer.progress=false", "trainer.threads=1",
-        "logger=none", "baselines=[]", "bootstrap=0", f"run={folder / 'run'}",
+        *quick, "data=table", f"data.root={folder}", "data.events=events.csv", f"target={folder / 'target.yaml'}",
+        "protocol=customer", "model.layers=2", "model.ageing=true", "optim.learning_rate=5e-3",
+        "optim.token_budget=256", "optim.ema=0.9", "trainer.epochs=6", f"run={folder / 'run'}",
     )  # fmt: skip
 
 

@@ -56,6 +56,7 @@ class TrainerConfig:
     strategy: str = "auto"
     precision: str = "32-true"
     epochs: int = 8  # the learning rate falls over all of them
+    least_steps: int = 200  # of all epochs together: an epoch reads small data several times; 0 reads it once
     patience: int = 3  # epochs without a better validation loss before training stops
     workers: int = 0  # data-loading processes
     threads: int = 0  # CPU threads of torch, 0 leaves the choice to torch
@@ -66,6 +67,8 @@ class TrainerConfig:
         for name in ("epochs", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"trainer.{name}: found {getattr(self, name)}, expected at least 1; raise it")
+        if self.least_steps < 0:
+            raise ValueError(f"trainer.least_steps: found {self.least_steps}, expected 0 or a number of steps; use 200")
 
 
 @dataclass

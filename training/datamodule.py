@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from forewarn.sequence import INPUT_COLUMNS, EncodedHistory, RaggedDataset, TokenBudgetBatches, collate_joined, pad
-from training.config import OptimConfig
+from training.config import OptimConfig, TrainerConfig
 from training.labelled import NO_LABEL
+from training.short_runs import least_batches
+
+log = logging.getLogger(__name__)
 
 
 def encoded_row(history_id: str, arrays: dict[str, NDArray[Any]]) -> EncodedHistory:
@@ -52,9 +56,9 @@ def _whole(batch: Any) -> Any:
 class SequenceDataModule(pl.LightningDataModule):
     """Training and validation batches of a prepared dataset folder (`train.arrow`, `valid.arrow`)."""
 
-    def __init__(self, folder: Path, optim: OptimConfig, seed: int, workers: int) -> None:
+    def __init__(self, folder: Path, optim: OptimConfig, seed: int, config: TrainerConfig) -> None:
         super().__init__()
-        self.folder, self.optim, self.seed, self.workers = folder, optim, seed, workers
+        self.folder, self.optim, self.seed, self.config = folder, optim, seed, config
 
     def batches(self, split: str, *, shuffle: bool) -> tuple[EncodedDataset, TokenBudgetBatches]:
         """The dataset of a split and its token-budget batches for this process."""
@@ -67,7 +71,22 @@ class SequenceDataModule(pl.LightningDataModule):
             seed=self.seed,
             rank=trainer.global_rank if trainer is not None else 0,
             world_size=trainer.world_size if trainer is not None else 1,
+            at_least=least_batches(self.config) if split == "train" else 0,
         )
+
+    def setup(self, stage: str) -> None:
+        """Says how often an epoch reads a small training split."""
+        _, batches = self.batches("train", shuffle=True)
+        if batches.passes > 1 and batches.rank == 0:
+            log.info(
+                "%s training histories are few: every epoch reads them %.1f times, so that %d epochs are %d steps "
+                "(trainer.least_steps=%d)",
+                f"{len(batches.lengths):,}",
+                batches.passes,
+                self.config.epochs,
+                len(batches) * self.config.epochs,
+                self.config.least_steps,
+            )
 
     def _loader(self, split: str, *, shuffle: bool) -> DataLoader[dict[str, torch.Tensor]]:
         dataset, batches = self.batches(split, shuffle=shuffle)
@@ -75,7 +94,7 @@ class SequenceDataModule(pl.LightningDataModule):
             dataset,
             batch_sampler=batches,
             collate_fn=_whole,
-            num_workers=self.workers,
+            num_workers=self.config.workers,
             pin_memory=torch.cuda.is_available(),
         )
 

@@ -158,7 +158,7 @@ def finetune_text(config: FinetuneTextConfig) -> dict[str, Any]:
     )
     gpu = config.trainer.accelerator != "cpu" and torch.cuda.is_available()
     text.keep_lower(run / "data" / "text" / "lower.f16", torch.device("cuda" if gpu else "cpu"))
-    data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer.workers)
+    data = SequenceDataModule(prepared.folder, config.optim, config.seed, config.trainer)
     facts = fit_module(training, module, data, run, run / CHECKPOINTS)
     best = torch.load(run / CHECKPOINTS / BEST, map_location="cpu", weights_only=False)
     module.load_state_dict(best["state_dict"])

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint, TQDMProgressBar, WeightAveraging
+from pytorch_lightning.callbacks import ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from forewarn.model import Ensemble, SequenceModel
 from forewarn.sequence import RaggedDataset
@@ -25,6 +24,7 @@ from training.heads import head_specs
 from training.module import LOG_EVERY, SequenceModule
 from training.prepare import Prepared
 from training.pretrained import start_from
+from training.short_runs import Average, Patience
 from training.throughput import OBJECTIVE, TOKENS_PER_S, VALID_LOSS, Throughput
 from training.weights import RowWeights
 
@@ -132,7 +132,8 @@ def fit_module(
     monitored = module.monitored if epochs is None else None
     best = BestCheckpoint(folder, "best", monitor=monitored, save_last=True, enable_version_counter=False)
     record = Throughput()
-    end = EarlyStopping(module.monitored, patience=config.trainer.patience) if epochs is None else StopAfter(epochs)
+    patience = config.trainer.patience
+    end = Patience(module.monitored, patience, config.optim) if epochs is None else StopAfter(epochs)
     # The record comes before the checkpoint, so that a checkpoint holds the epoch it was written after.
     callbacks: list[pl.Callback] = [record, end, best]
     if config.trainer.progress:
@@ -163,7 +164,7 @@ def make_parts(config: TrainConfig, prepared: Prepared, number: int = 0) -> tupl
     module = SequenceModule(config.model, prepared.input_shapes, heads, config.optim, seed, weights, share)
     if config.pretrained:
         start_from(module.model, load_network(Path(config.pretrained)), number, config.pretrained)
-    return module, SequenceDataModule(prepared.folder, config.optim, seed, config.trainer.workers)
+    return module, SequenceDataModule(prepared.folder, config.optim, seed, config.trainer)
 
 
 def set_torch(config: TrainerConfig, seed: int) -> None:
@@ -177,11 +178,7 @@ def set_torch(config: TrainerConfig, seed: int) -> None:
 
 def make_trainer(config: TrainConfig, callbacks: Sequence[pl.Callback], **more: Any) -> pl.Trainer:
     """The Lightning trainer of a configuration, averaging of weights included; `more` adds to its arguments."""
-    averaging = []
-    if config.optim.ema:
-        # One call for all weights, where Lightning's EMAWeightAveraging updates them one by one.
-        average = get_ema_multi_avg_fn(config.optim.ema)  # type: ignore[no-untyped-call]
-        averaging.append(WeightAveraging(use_buffers=False, multi_avg_fn=average))
+    averaging = [Average(config.optim.ema)] if config.optim.ema else []
     return pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,

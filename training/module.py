@@ -18,6 +18,7 @@ from forewarn.text.words import UNKNOWN_WORD
 from training.config import OptimConfig
 from training.labelled import labels_of, soft_labels_of
 from training.losses import task_loss
+from training.short_runs import warmup_steps
 from training.silences import AGED_AT_RISK, AGED_ONSET, SILENCE
 from training.weights import AGE, RowWeights
 
@@ -171,7 +172,7 @@ class SequenceModule(pl.LightningModule):
             fused="mixed" not in str(self.trainer.precision) or None,
         )
         steps = max(int(self.trainer.estimated_stepping_batches), 1)
-        warmup = max(int(self.optim.warmup * steps), 1)
+        warmup = warmup_steps(self.optim, steps)
 
         def rate(step: int) -> float:
             if step < warmup:

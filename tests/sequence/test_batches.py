@@ -50,6 +50,35 @@ def test_every_history_is_in_exactly_one_batch_within_the_budget(
         assert len(seen) == len(sizes)
 
 
+@given(lengths, st.integers(1, 300), st.integers(1, 40), st.integers(1, 3))
+@settings(max_examples=80, deadline=None)
+def test_an_epoch_of_few_batches_reads_every_history_as_often_as_any_other_but_once(
+    sizes: list[int], budget: int, least: int, world: int
+) -> None:
+    made = [
+        TokenBudgetBatches(np.array(sizes), budget, seed=1, rank=rank, world_size=world, at_least=least)
+        for rank in range(world)
+    ]
+    epochs = [list(batches) for batches in made]
+    once = len(TokenBudgetBatches(np.array(sizes), budget, seed=1))
+    assert {len(own) for own in epochs} == {max(least, -(-once // world))}
+    read = np.bincount([i for own in epochs for batch in own for i in batch], minlength=len(sizes))
+    assert read.min() >= 1 and read.max() - read.min() <= 1
+    assert made[0].passes == max(1.0, least * world / once)
+
+
+def test_every_pass_of_an_epoch_has_an_order_of_its_own() -> None:
+    sizes = np.full(64, 4)
+    batches = TokenBudgetBatches(sizes, 32, seed=3, at_least=16)
+    own = [batch for batch in batches]
+    first, second = own[:8], own[8:]
+    assert (
+        sorted(i for batch in first for i in batch) == sorted(i for batch in second for i in batch) == list(range(64))
+    )
+    assert {tuple(sorted(batch)) for batch in first} != {tuple(sorted(batch)) for batch in second}
+    assert first == list(TokenBudgetBatches(sizes, 32, seed=3)), "the first pass is the epoch of larger data"
+
+
 def test_order_depends_on_seed_and_epoch_alone() -> None:
     sizes = np.random.default_rng(0).integers(1, 50, 500)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-import time
 
 import httpx
 import pytest
@@ -17,8 +16,10 @@ from starlette.routing import Route
 from serving.listener import Listener, reserve
 
 
-def app_that_says(word: str, after_s: float = 0.0) -> Starlette:
+def app_that_says(word: str, after_s: float = 0.0, asked: threading.Event | None = None) -> Starlette:
     async def say(request: Request) -> PlainTextResponse:
+        if asked is not None:
+            asked.set()
         await asyncio.sleep(after_s)
         return PlainTextResponse(word)
 
@@ -70,11 +71,12 @@ def test_listeners_share_a_port_and_the_rest_goes_on_when_one_leaves() -> None:
 def test_closing_answers_the_requests_it_has() -> None:
     reservation = reserve("127.0.0.1", 0)
     port = reservation.getsockname()[1]
-    listener = Listener(app_that_says("done", after_s=0.3), "127.0.0.1", port)
+    asked = threading.Event()
+    listener = Listener(app_that_says("done", after_s=0.3, asked=asked), "127.0.0.1", port)
     answers: list[str] = []
     request = threading.Thread(target=lambda: answers.append(httpx.get(f"http://127.0.0.1:{port}/").text))
     request.start()
-    time.sleep(0.1)
+    assert asked.wait(30)
     assert listener.close(5)
     request.join()
     assert answers == ["done"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,11 +23,6 @@ from training.fit import fit
 from training.prepare import Prepared, prepare
 from training.train import load_target
 
-SMALL = (
-    "model=tiny", "logger=none", "text=none", "data.options.customers=60", "data.options.hazard_scale=1e-4",
-    "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1", "bootstrap=0", "baselines=[]",
-)  # fmt: skip
-
 
 def last_line(*command: str) -> dict[str, object]:
     done = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, timeout=300, check=False)
@@ -35,29 +31,36 @@ def last_line(*command: str) -> dict[str, object]:
     return result
 
 
-def test_a_sweep_gives_every_job_a_folder_of_its_own(tmp_path: Path) -> None:
-    result = last_line("training.train", "-m", *SMALL, "seed=0,1", f"run={tmp_path / 'sweep'}")
-    assert result["run"] == str(tmp_path / "sweep" / "1")
+def test_a_sweep_gives_every_job_a_folder_of_its_own(
+    small: list[str], here: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert here("training.train", "-m", *small, "seed=0,1", f"run={tmp_path / 'sweep'}") == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["run"] == str(tmp_path / "sweep" / "1")
     hashes = {Bundle.load(tmp_path / "sweep" / job / "bundle").model_hash for job in "01"}
     assert len(hashes) == 2
     assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"0", "1", "multirun.yaml"}
 
 
-def test_several_processes_train_one_model(tmp_path: Path) -> None:
+def test_several_processes_train_one_model(small: list[str], tmp_path: Path) -> None:
     several = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "trainer.workers=0")
     run = tmp_path / "run"
-    result = last_line("training.train", *SMALL, *several, "trainer.precision=32-true", f"run={run}")
-    assert Bundle.load(str(result["bundle"])).model_hash == result["model_hash"]
+    last_line("training.train", *small, *several, "trainer.precision=32-true", "measure=false", f"run={run}")
     # As if it had been killed after the first of two epochs.
     (run / "metrics.json").unlink()
     (run / "checkpoints" / "facts.json").unlink()
-    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("epochs: 1", "epochs: 2"))
-    assert last_line("training.train", "resume=true", f"run={run}")["epochs"] == 2
+    saved = (
+        (run / "config.yaml").read_text().replace("epochs: 1", "epochs: 2").replace("measure: false", "measure: true")
+    )
+    (run / "config.yaml").write_text(saved)
+    result = last_line("training.train", "resume=true", f"run={run}")
+    assert result["epochs"] == 2
+    assert Bundle.load(str(result["bundle"])).model_hash == result["model_hash"]
 
 
-def test_export_works_on_its_own(tiny_run: Path, tmp_path: Path) -> None:
-    result = last_line("training.export", f"run={tiny_run}", f"bundle={tmp_path / 'bundle'}", "precisions=[fp32,fp16]")
-    assert result["parity"].keys() == {"fp32", "fp16"}  # type: ignore[attr-defined]
+def test_export_works_on_its_own(tiny_run: Path, here: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    own = [f"run={tiny_run}", f"bundle={tmp_path / 'bundle'}", "precisions=[fp32,fp16]"]
+    assert here("training.export", *own) == 0
+    assert json.loads(capfd.readouterr().out.splitlines()[-1])["parity"].keys() == {"fp32", "fp16"}
     manifest = Bundle.load(tmp_path / "bundle").manifest
     assert manifest.graphs.keys() == {"fp32", "fp16"}
     assert manifest.metrics == Bundle.load(tiny_run / "bundle").manifest.metrics != {}

@@ -48,7 +48,7 @@ def truth(plan: str, task: str) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def config(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> TrainConfig:
     folder, dice = tmp_path_factory.mktemp("competing"), random.Random(5)
     lines = ["customer_id,type,plan,occurred_at"]
     for customer in range(3_000):
@@ -62,11 +62,10 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     (folder / "events.csv").write_text("\n".join(lines) + "\n")
     (folder / "target.yaml").write_text(TARGET + "".join(TASK.format(task) for task in ("leaves", "complains")))
     made: TrainConfig = compose(
-        "data=table", f"data.root={folder}", "data.events=events.csv", f"target={folder / 'target.yaml'}",
-        "protocol=customer", "protocol.valid_fraction=0.4", "text=none", "lint=off", "model=tiny",
-        "model.layers=1", "optim.learning_rate=5e-3", "optim.token_budget=128", "optim.ema=0.9",
-        "trainer.epochs=4", "trainer.progress=false", "trainer.threads=1",
-        "logger=none", "baselines=[prior,logistic]", "bootstrap=0", "precisions=[fp32,fp16]", f"run={folder / 'run'}",
+        *quick, "data=table", f"data.root={folder}", "data.events=events.csv", f"target={folder / 'target.yaml'}",
+        "protocol=customer", "protocol.valid_fraction=0.4", "optim.learning_rate=5e-3", "optim.token_budget=128",
+        "optim.ema=0.9", "trainer.epochs=4", "baselines=[prior,logistic]", "precisions=[fp32,fp16]",
+        f"run={folder / 'run'}",
     )  # fmt: skip
     return made
 

@@ -39,15 +39,12 @@ CAUSES = ("escalation", "closure")
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def config(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> TrainConfig:
     folder = tmp_path_factory.mktemp("competing-hybrid")
     (folder / "target.yaml").write_text(TARGET)
     made: TrainConfig = compose(
-        "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=80",
-        "data.options.hazard_scale=1e-4", "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1",
-        "optim.token_budget=1024", "bootstrap=0", "baselines=[]", f"target={folder / 'target.yaml'}",
-        "hybrid.enabled=true", "hybrid.folds=2", "boosting.candidates=1", "boosting.seeds=1", "lint=off",
-        f"run={folder / 'run'}",
+        *small, "protocol=customer", "data.options.customers=80", f"target={folder / 'target.yaml'}",
+        "hybrid.enabled=true", "hybrid.folds=2", f"run={folder / 'run'}",
     )  # fmt: skip
     return made
 

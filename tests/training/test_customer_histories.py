@@ -52,16 +52,15 @@ def write_orders(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def config(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> TrainConfig:
     folder = tmp_path_factory.mktemp("orders")
     write_orders(folder / "orders.csv")
     (folder / "refusals.yaml").write_text(TARGET)
     return compose(
-        "data=table", f"data.events={folder / 'orders.csv'}", "data.time_format=epoch_s",
+        *quick, "data=table", f"data.events={folder / 'orders.csv'}", "data.time_format=epoch_s",
         f"target={folder / 'refusals.yaml'}", "protocol=temporal", "protocol.straddlers=drop", "protocol.valid=random",
-        "protocol.max_prefix=2", "model=tiny", "text=none", "logger=none", "trainer.epochs=2",
-        "boosting.candidates=1", "boosting.seeds=1", "trainer.progress=false",
-        "trainer.threads=1", "sequence.min_count=1", "bootstrap=20", f"run={folder / 'run'}",
+        "protocol.max_prefix=2", "trainer.epochs=2", "sequence.min_count=1", "bootstrap=20", "lint=warn",
+        "baselines=[prior,rule,logistic,lightgbm]", f"run={folder / 'run'}",
     )  # fmt: skip
 
 

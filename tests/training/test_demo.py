@@ -12,13 +12,10 @@ from training.demo import clear, demo
 
 
 def test_the_demo_ends_with_a_customer_s_risk_from_a_real_service(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DEMO_ONCE", "1")
-    config = compose(
-        "text=none", "data.options.customers=60", "data.options.hazard_scale=1e-4", "trainer.epochs=1",
-        "trainer.progress=false", "trainer.threads=1", "baselines=[]", f"run={tmp_path / 'run'}", root="demo",
-    )  # fmt: skip
+    config = compose(*small, f"run={tmp_path / 'run'}", root="demo")
     result = demo(config)
     assert Bundle.load(result["bundle"]).model_hash
     assert result["risk"] and all(0 <= risk <= 1 for risk in result["risk"])

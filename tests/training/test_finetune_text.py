@@ -92,7 +92,7 @@ def arguments(table: Path, model: Path, run: Path) -> list[str]:
         f"target={table / 'mood.yaml'}", "text=huggingface", f"text.model={model}", f"text.cache_dir={table / 'cache'}",
         "text.max_tokens=32", "text.batch_tokens=256", "model=tiny", "logger=none", "optim.token_budget=48",
         "optim.learning_rate=2e-3", "optim.ema=0", "trainer.patience=12", "trainer.progress=false",
-        "trainer.threads=1", f"run={run}",
+        "trainer.threads=1", "trainer.least_steps=0", f"run={run}",
     ]  # fmt: skip
 
 

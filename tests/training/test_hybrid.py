@@ -40,14 +40,12 @@ tasks:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def config(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> TrainConfig:
     folder = tmp_path_factory.mktemp("hybrid")
     (folder / "target.yaml").write_text(TARGET)
     made: TrainConfig = compose(
-        "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=60",
-        "data.options.hazard_scale=1e-4", "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1",
-        "optim.token_budget=1024", "bootstrap=0", "baselines=[prior]", f"target={folder / 'target.yaml'}",
-        "hybrid.enabled=true", "hybrid.folds=2", "boosting.candidates=1", "boosting.seeds=2", "lint=off",
+        *small, "protocol=customer", "data.options.customers=40", "baselines=[prior]",
+        f"target={folder / 'target.yaml'}", "hybrid.enabled=true", "hybrid.folds=2", "boosting.seeds=2",
         "precisions=[fp32,fp16]", f"run={folder / 'run'}",
     )  # fmt: skip
     return made

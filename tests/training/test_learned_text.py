@@ -49,24 +49,23 @@ def write_dialogues(path: Path) -> None:
                 rows.writerow([dialogue, "turn", when, text, "refused" if refused else "accepted"])
 
 
-def config(folder: Path, text: str, *more: str) -> TrainConfig:
+def config(quick: list[str], folder: Path, text: str, *more: str) -> TrainConfig:
     return compose(
-        "data=table", f"data.events={folder / 'dialogues.csv'}", "data.time_format=epoch_s", "protocol=random",
-        f"target={folder / 'verdict.yaml'}", f"text={text}", "model=tiny", "model.word_width=32", "logger=none",
-        "trainer.epochs=8", "trainer.patience=8", "trainer.progress=false", "trainer.threads=1",
-        "optim.token_budget=64", "optim.learning_rate=4e-3", "bootstrap=0", "baselines=[]",
-        f"run={folder / text}", *more,
+        *quick, "data=table", f"data.events={folder / 'dialogues.csv'}", "data.time_format=epoch_s", "protocol=random",
+        f"target={folder / 'verdict.yaml'}", f"text={text}",
+        "model.word_width=32", "trainer.epochs=8", "trainer.patience=8", "optim.token_budget=64",
+        "optim.learning_rate=4e-3", f"run={folder / text}", *more,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> Path:
     """Trained twice: with words to learn, and without texts."""
     folder = tmp_path_factory.mktemp("words")
     write_dialogues(folder / "dialogues.csv")
     (folder / "verdict.yaml").write_text(TARGET)
-    train(config(folder, "learned", "text.max_words=16", "precisions=[fp32,fp16]"))
-    train(config(folder, "none", "trainer.epochs=2"))
+    train(config(quick, folder, "learned", "text.max_words=16", "precisions=[fp32,fp16]"))
+    train(config(quick, folder, "none", "trainer.epochs=2"))
     return folder
 
 
@@ -76,8 +75,8 @@ def bundle(folder: Path) -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def histories(folder: Path) -> list[History]:
-    own = config(folder, "learned")
+def histories(quick: list[str], folder: Path) -> list[History]:
+    own = config(quick, folder, "learned")
     splits = LabelledSplits.open(own.data, load_target(own), own.protocol, folder / "again")
     return list(splits.visible("test"))
 

@@ -13,11 +13,6 @@ from training.config import compose
 from training.learning_curve import LearningCurveConfig, learning_curve
 
 DAY_0 = datetime(2026, 1, 1, tzinfo=UTC)
-SMALL = [
-    "model=tiny", "logger=none", "text=none", "data.options.customers=60", "data.options.hazard_scale=1e-4",
-    "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1", "optim.token_budget=2048", "bootstrap=10",
-    "baselines=[prior,logistic]", "lint=off", "shares=[0.5,1]",
-]  # fmt: skip
 
 
 def configured(*overrides: str) -> LearningCurveConfig:
@@ -39,9 +34,11 @@ def test_smaller_shares_lie_within_larger_ones_and_nothing_else_moves() -> None:
     assert {found[0.2][unit] for unit in trains[1.0] - trains[0.2]} == {"dropped"}
 
 
-def test_one_page_shows_every_share_and_the_same_command_goes_on(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("runs_here")
+def test_one_page_shows_every_share_and_the_same_command_goes_on(small: list[str], tmp_path: Path) -> None:
     page = tmp_path / "curve.md"
-    overrides = [*SMALL, f"run={tmp_path / 'run'}", f"page={page}"]
+    own = ["baselines=[prior,logistic]", "bootstrap=10", "shares=[0.5,1]", f"page={page}"]
+    overrides = [*small, *own, f"run={tmp_path / 'run'}"]
     config = configured(*overrides)
     learning_curve(config, overrides)
     record = json.loads((tmp_path / "records" / "curve.json").read_text())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,16 +52,15 @@ def overrides(orders: Path, table: str, run: Path) -> list[str]:
 
 @pytest.mark.parametrize(("table", "code"), [("honest.csv", 0), ("leaky.csv", 2)])
 def test_the_command_ends_with_2_when_an_input_reveals_the_label(
-    orders: Path, table: str, code: int, tmp_path: Path
+    orders: Path, table: str, code: int, here: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "training.lint", *overrides(orders, table, tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == code, done.stderr[-2_000:]
-    result = json.loads(done.stdout.strip().splitlines()[-1])
+    assert here("training.lint", *overrides(orders, table, tmp_path)) == code
+    shown = capfd.readouterr().out
+    result = json.loads(shown.strip().splitlines()[-1])
     report = json.loads(Path(result["report"]).read_text())
     assert result["error"] == report["counts"]["error"] == code // 2
     assert result.keys() >= {"run", "report", "error", "warning", "note"}
-    assert ("grade: tells the value of outcome" in done.stdout) == bool(code)
+    assert ("grade: tells the value of outcome" in shown) == bool(code)
     assert ("**grade**" in (tmp_path / "lint.md").read_text()) == bool(code)
 
 

@@ -64,21 +64,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def trained(folder: Path, by: str, *more: str) -> tuple[dict[str, Any], Bundle]:
+def trained(quick: list[str], folder: Path, by: str, *more: str) -> tuple[dict[str, Any], Bundle]:
     train(
         compose(
-            "data=table", f"data.root={folder}", "data.events=events.csv", "data.splits=splits.csv",
+            *quick, "data=table", f"data.root={folder}", "data.events=events.csv", "data.splits=splits.csv",
             "data.columns={customer_id: 'клиент', case_id: case}", f"target={folder / by}.yaml", "text=learned",
-            "model=tiny", "model.word_width=16", "logger=none", "trainer.epochs=1", "trainer.progress=false",
-            "trainer.threads=1", "bootstrap=0", "baselines=[lightgbm]", f"run={folder / 'runs' / by}", *more,
+            "model.word_width=16", "lint=warn", "baselines=[lightgbm]", f"run={folder / 'runs' / by}", *more,
         )
     )  # fmt: skip
     metrics = json.loads((folder / "runs" / by / "metrics.json").read_text())
     return metrics, Bundle.load(folder / "runs" / by / "bundle")
 
 
-def test_labels_by_event_and_by_outcome_with_many_categories_long_histories_and_two_languages(folder: Path) -> None:
-    metrics, bundle = trained(folder, "customer")
+def test_labels_by_event_and_by_outcome_with_many_categories_long_histories_and_two_languages(
+    quick: list[str], folder: Path
+) -> None:
+    metrics, bundle = trained(quick, folder, "customer")
     assert metrics["metrics"]["transformer"].keys() == {"mood", "left", "complaint"}
     assert {name: own["histories"] for name, own in metrics["data"]["splits"].items()} == {
         "train": 42, "valid": 14, "test": 14,
@@ -89,7 +90,7 @@ def test_labels_by_event_and_by_outcome_with_many_categories_long_histories_and_
     assert {"настроение", "left"}.isdisjoint(featurizer.vocabularies)
 
 
-def test_labels_by_case_follow_a_split_by_customer(folder: Path) -> None:
-    metrics, _ = trained(folder, "case", "data.by=case_id")
+def test_labels_by_case_follow_a_split_by_customer(quick: list[str], folder: Path) -> None:
+    metrics, _ = trained(quick, folder, "case", "data.by=case_id")
     assert metrics["metrics"]["transformer"]["verdict"]["accuracy"]["value"] is not None
     assert metrics["data"]["splits"]["train"]["histories"] > 42, "a customer's cases are histories of their own"

@@ -47,7 +47,7 @@ def write_table(path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> Path:
     folder = tmp_path_factory.mktemp("own")
     write_table(folder / "orders.csv")
     (folder / "repair.yaml").write_text(TARGET)
@@ -55,12 +55,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         file.write("customer_id,split\n")
         file.writelines(f"{i},{'test' if i % 4 == 0 else 'valid' if i % 4 == 1 else 'train'}\n" for i in range(60))
     config = compose(
-        "data=table", f"data.events={folder / 'orders.csv'}", f"data.splits={folder / 'splits.csv'}",
+        *quick, "data=table", f"data.events={folder / 'orders.csv'}", f"data.splits={folder / 'splits.csv'}",
         "data.columns={customer_id: order, type: step, occurred_at: when}", "data.time_format=epoch_s",
-        f"target={folder / 'repair.yaml'}", "model=tiny", "text=none", "logger=none", "trainer.epochs=2",
-        "boosting.candidates=1", "boosting.seeds=1",
-        "trainer.progress=false", "trainer.threads=1", "sequence.min_count=1", "bootstrap=20",
-        f"run={folder / 'run'}",
+        f"target={folder / 'repair.yaml'}", "trainer.epochs=2", "sequence.min_count=1", "bootstrap=20", "lint=warn",
+        "baselines=[prior,rule,logistic,lightgbm]", f"run={folder / 'run'}",
     )  # fmt: skip
     train(config)
     return folder / "run"

@@ -12,24 +12,19 @@ from training.fit import fit, load_network
 from training.prepare import Prepared, prepare
 from training.target import load_target
 
-SMALL = (
-    "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=60",
-    "data.options.hazard_scale=1e-4", "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1",
-)  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def earlier(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> Path:
     run = tmp_path_factory.mktemp("earlier")
-    config = compose(*SMALL, "target=next_event", f"run={run}")
+    config = compose(*small, "target=next_event", f"run={run}")
     fit(config, prepare(config, load_target(config), run / "data"), run)
     return run
 
 
 def test_fine_tuning_starts_from_the_vocabularies_and_the_body_of_the_earlier_run(
-    earlier: Path, tmp_path: Path
+    earlier: Path, tmp_path: Path, small: list[str]
 ) -> None:
-    config = compose(*SMALL, f"pretrained={earlier}", "optim.learning_rate=0", "optim.ema=0", f"run={tmp_path}")
+    config = compose(*small, f"pretrained={earlier}", "optim.learning_rate=0", "optim.ema=0", f"run={tmp_path}")
     prepared = prepare(config, load_target(config), tmp_path / "data")
     assert prepared.featurizer.to_dict() == Prepared.load(earlier / "data" / "encoded").featurizer.to_dict()
     own, before = fit(config, prepared, tmp_path).model.state_dict(), load_network(earlier).state_dict()
@@ -38,8 +33,8 @@ def test_fine_tuning_starts_from_the_vocabularies_and_the_body_of_the_earlier_ru
             assert torch.equal(tensor, before[name]), name
 
 
-def test_words_that_the_earlier_run_has_learned_are_not_counted_again(tmp_path: Path) -> None:
-    words = (*SMALL, "text=learned", "measure=false", "text.min_count=1")
+def test_words_that_the_earlier_run_has_learned_are_not_counted_again(tmp_path: Path, small: list[str]) -> None:
+    words = (*small, "text=learned", "measure=false", "text.min_count=1")
     config = compose(*words, f"run={tmp_path / 'first'}")
     first = prepare(config, load_target(config), tmp_path / "first" / "data")
     config = compose(*words, f"pretrained={tmp_path / 'first'}", f"run={tmp_path / 'second'}")
@@ -49,18 +44,18 @@ def test_words_that_the_earlier_run_has_learned_are_not_counted_again(tmp_path: 
     assert "words" in first.facts and "words" not in second.facts
 
 
-def test_another_shape_is_refused_by_name(earlier: Path, tmp_path: Path) -> None:
-    config = compose(*SMALL, f"pretrained={earlier}", "model.width=32", f"run={tmp_path}")
+def test_another_shape_is_refused_by_name(earlier: Path, tmp_path: Path, small: list[str]) -> None:
+    config = compose(*small, f"pretrained={earlier}", "model.width=32", f"run={tmp_path}")
     with pytest.raises(ValueError, match=r"pretrained: found a network of another shape .* width=32 \(there 64\)"):
         fit(config, prepare(config, load_target(config), tmp_path / "data"), tmp_path)
 
 
-def test_an_earlier_run_that_read_the_evidence_is_refused(earlier: Path, tmp_path: Path) -> None:
+def test_an_earlier_run_that_read_the_evidence_is_refused(earlier: Path, tmp_path: Path, small: list[str]) -> None:
     target = tmp_path / "target.yaml"
     target.write_text(
         "name: calls\ncomplete: false\ntasks:\n"
         "  - {name: calls, kind: hazard, onset: {when: {field: channel, equals: phone}}, horizons: [7d]}\n"
     )
-    config = compose(*SMALL, f"pretrained={earlier}", f"target={target}", f"run={tmp_path}")
+    config = compose(*small, f"pretrained={earlier}", f"target={target}", f"run={tmp_path}")
     with pytest.raises(ValueError, match=r"pretrained: found inputs channel .*data\.inputs\.exclude=\[channel\]"):
         prepare(config, load_target(config), tmp_path / "data")

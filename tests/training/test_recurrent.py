@@ -11,7 +11,7 @@ import torch
 
 from forewarn.bundle import Bundle, Scorer
 from forewarn.model import HeadSpec, InputShapes, ModelConfig, Scores, SequenceModel
-from training.config import TrainConfig, compose
+from training.config import compose
 from training.onnx_export import check_parity, export_graph
 from training.train import train
 
@@ -50,13 +50,8 @@ def test_a_later_event_changes_no_earlier_score() -> None:
         torch.testing.assert_close(long[:, :4], short)
 
 
-def test_it_trains_and_ships_under_its_own_name(tiny_config: TrainConfig, tmp_path: Path) -> None:
-    config = compose(
-        "model=tiny", "model.backbone=gru", "logger=none", "protocol=customer", "text=none", "lint=off",
-        "data.options.customers=60", "data.options.hazard_scale=1e-4", "trainer.epochs=1", "trainer.progress=false",
-        "trainer.threads=1", "optim.token_budget=1024", "bootstrap=0", "baselines=[prior,gru]",
-        f"run={tmp_path / 'run'}",
-    )  # fmt: skip
+def test_it_trains_and_ships_under_its_own_name(small: list[str], tmp_path: Path) -> None:
+    config = compose(*small, "model.backbone=gru", "baselines=[prior,gru]", f"run={tmp_path / 'run'}")
     result = train(config)
     bundle = Bundle.load(result["bundle"])
     assert [task.scorer for task in bundle.manifest.tasks] == ["gru"]

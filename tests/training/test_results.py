@@ -15,12 +15,6 @@ from training.results.record import load_record, record_path, run_record
 from training.results.suite import run_suite
 from training.results.summary import BEGIN, summary_table, verdict, verdicts, write_summary
 
-SMALL = [
-    "model=tiny", "logger=none", "text=none", "protocol=customer", "data.options.customers=60",
-    "data.options.hazard_scale=1e-4", "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1",
-    "bootstrap=10", "baselines=[prior]",
-]  # fmt: skip
-
 
 def estimate(value: float, low: float | None = None, high: float | None = None) -> dict[str, float | None]:
     return {"value": value, "low": low, "high": high}
@@ -114,9 +108,13 @@ def test_prose_around_the_table_survives_and_a_page_without_marks_is_left_alone(
     assert "newer" not in page.read_text()
 
 
-def test_a_suite_trains_once_goes_on_where_it_was_interrupted_and_can_measure_anew(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("runs_here")
+def test_a_suite_trains_once_goes_on_where_it_was_interrupted_and_can_measure_anew(
+    small: list[str], tmp_path: Path
+) -> None:
     page, run = tmp_path / "pages" / "calm.md", tmp_path / "runs" / "calm"
-    entry = Entry("simulated customers", str(page), SMALL, claims=[Claim("escalation", "auroc", "14d", beat=0.5)])
+    recipe = [*small, "protocol=customer", "bootstrap=10", "baselines=[prior]"]
+    entry = Entry("simulated customers", str(page), recipe, claims=[Claim("escalation", "auroc", "14d", beat=0.5)])
     config = SuiteConfig({"calm": entry}, runs=str(run.parent), summary=str(page.parent / "README.md"))
     assert run_suite(config, config.suite)["written"] == ["calm"]
 

@@ -24,11 +24,6 @@ from training.results.suite import run_suite
 from training.rolling import rolling
 
 DAY_0 = datetime(2026, 1, 1, tzinfo=UTC)
-SMALL = [
-    "model=tiny", "logger=none", "text=none", "data.options.customers=90", "data.options.hazard_scale=1e-4",
-    "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1", "optim.token_budget=2048", "bootstrap=10",
-    "baselines=[prior,lightgbm]", "boosting.candidates=1", "boosting.seeds=1", "lint=off",
-]  # fmt: skip
 
 
 def configured(*overrides: str) -> RollingConfig:
@@ -118,9 +113,11 @@ def test_each_origin_counts_alike_however_many_rows_it_has() -> None:
     assert small["high"] - small["low"] > found["high"] - found["low"] > (small["high"] - small["low"]) / 3
 
 
-def test_runs_at_two_origins_make_one_page_and_what_was_interrupted_goes_on(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("runs_here")
+def test_runs_at_two_origins_make_one_page_and_what_was_interrupted_goes_on(small: list[str], tmp_path: Path) -> None:
     run, page = tmp_path / "run", tmp_path / "rolling.md"
-    own = [*SMALL, "origins=2", "first=0.4", f"run={run}", f"page={page}"]
+    trained = [*small, "data.options.customers=90", "bootstrap=10", "baselines=[prior,lightgbm]"]
+    own = [*trained, "origins=2", "first=0.4", f"run={run}", f"page={page}"]
     config = configured(*own)
     result = rolling(config, own)
     assert len(result["origins"]) == 2
@@ -160,7 +157,7 @@ def test_runs_at_two_origins_make_one_page_and_what_was_interrupted_goes_on(tmp_
     # A suite takes the finished run for its entry.
     (run / "origin.json").unlink()
     claim = Claim("escalation", "brier", "3d", row="transformer", rival="prior")
-    kept = Entry("simulated customers", str(tmp_path / "kept.md"), SMALL, rolling=True, claims=[claim])
+    kept = Entry("simulated customers", str(tmp_path / "kept.md"), trained, rolling=True, claims=[claim])
     suite = SuiteConfig({"run": kept}, runs=str(tmp_path), summary=str(tmp_path / "README.md"))
     assert sum(run_suite(suite, suite.suite)["claims"].values()) == 1
     assert (tmp_path / "kept.md").read_text().split("\n", 3)[3] == page.read_text().split("\n", 3)[3]

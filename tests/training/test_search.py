@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -20,27 +19,22 @@ from training.export import main as export
 from training.search import ask, best_of, finished, open_study, search, search_space
 from training.study_page import study_page
 
-SMALL = (
-    "-m", "hparams_search=recipe", "model=tiny", "text=none", "data.options.customers=60",
-    "data.options.hazard_scale=1e-4", "trainer.epochs=1", "trainer.progress=false", "trainer.threads=1",
-    "model.width=64", "model.layers=1", "model.mlp_width=176", "optim.token_budget=1024",
-)  # fmt: skip
 
-
-def study(*arguments: str) -> tuple[dict[str, object], str]:
-    command = [sys.executable, "-m", "training.train", *SMALL, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3_000:]
-    result: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result, done.stdout
-
-
-def test_a_study_of_two_trials_goes_on_to_three_and_never_touches_the_test_split(tmp_path: Path) -> None:
+def test_a_study_of_two_trials_goes_on_to_three_and_never_touches_the_test_split(
+    small: list[str], here: Any, capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     folder = tmp_path / "simulator-tiny"
     where = f"hydra.sweep.dir={tmp_path}/${{hydra:runtime.choices.data}}-${{hydra:runtime.choices.model}}"
-    first, _ = study(where, "hydra.sweeper.n_trials=2")
+
+    def study(trials: int) -> tuple[dict[str, Any], str]:
+        own = ["model.width=64", "model.mlp_width=176", where, f"hydra.sweeper.n_trials={trials}"]
+        assert here("training.train", "-m", "hparams_search=recipe", *small, *own) == 0
+        printed = capfd.readouterr().out
+        return json.loads(printed.strip().splitlines()[-1]), printed
+
+    first, _ = study(2)
     before = (folder / "study.md").read_text()
-    second, output = study(where, "hydra.sweeper.n_trials=3")
+    second, output = study(3)
     assert (first["trials"], second["trials"]) == (2, 3)
     assert output.count("Launching 1 jobs") == 1
     assert sorted(path.name for path in folder.iterdir() if path.name.isdigit()) == ["0", "1", "2"]

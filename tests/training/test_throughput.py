@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from forewarn.sequence import INPUT_COLUMNS, RaggedDataset, collate
+from forewarn.sequence import INPUT_COLUMNS, RaggedDataset, TokenBudgetBatches, collate
 from training.config import TrainConfig
 from training.datamodule import EncodedDataset, encoded_row
 from training.fit import fit
@@ -45,12 +45,15 @@ def test_a_slow_reader_shows_as_time_waiting(
     read = EncodedDataset.__getitems__
 
     def slow(self: EncodedDataset, indices: list[int]) -> dict[str, torch.Tensor]:
-        time.sleep(0.3)
+        time.sleep(0.1)
         return read(self, indices)
 
     monkeypatch.setattr(EncodedDataset, "__getitems__", slow)
-    curve = fit(short, Prepared.load(tiny_run / "data" / "encoded"), tmp_path).facts["curve"]
-    assert curve[-1][WAITING_SHARE] > 0.5
+    prepared = Prepared.load(tiny_run / "data" / "encoded")
+    last = fit(short, prepared, tmp_path).facts["curve"][-1]
+    lengths = RaggedDataset(prepared.split("train")).lengths("position")
+    waited_s = last[WAITING_SHARE] * int(lengths.sum()) / last[TOKENS_PER_S]
+    assert waited_s > 0.099 * len(TokenBudgetBatches(lengths, short.optim.token_budget))
 
 
 def test_a_training_batch_is_what_collate_makes_of_its_histories(tiny_run: Path) -> None:

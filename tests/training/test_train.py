@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -26,23 +27,6 @@ from training.measure import SplitRows, measure, score_split
 from training.prepare import Prepared, prepare
 from training.target import load_target
 from training.train import resumed, train
-
-SMALL = (
-    "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=80",
-    "data.options.hazard_scale=1e-4", "trainer.epochs=6", "trainer.patience=6", "trainer.progress=false",
-    "trainer.threads=1", "optim.token_budget=512", "bootstrap=0", "baselines=[prior]",
-)  # fmt: skip
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "training.train", *arguments]
-
-
-def finished(*arguments: str) -> dict[str, object]:
-    done = subprocess.run(command(*arguments), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3_000:]
-    result: dict[str, object] = json.loads(done.stdout.strip().splitlines()[-1])
-    return result
 
 
 def losses(curve: list[dict[str, float]]) -> list[tuple[float, float]]:
@@ -65,13 +49,13 @@ def test_a_run_leaves_metrics_a_report_and_a_bundle(tiny_run: Path) -> None:
     assert (tiny_run / "bundle" / "manifest.json").is_file()
 
 
-def test_a_killed_run_continues_with_the_same_loss_curve(tmp_path: Path) -> None:
-    whole = tmp_path / "runs" / "whole"
-    result = finished(*SMALL, f"run={whole}")
-    assert result["bundle"] == str(whole / "bundle")
+def test_a_killed_run_continues_with_the_same_loss_curve(small: list[str], here: Any, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "runs" / "whole", tmp_path / "runs" / "killed"
+    recipe = [*small, "optim.token_budget=512", "trainer.epochs=6", "trainer.patience=6", "measure=false"]
+    train(compose(*recipe, f"run={whole}"))
 
-    killed = tmp_path / "runs" / "killed"
-    process = subprocess.Popen(command(*SMALL, f"run={killed}"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "training.train", *recipe, f"run={killed}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 200
     while not (killed / "checkpoints" / "last.ckpt").is_file():
         assert process.poll() is None and time.monotonic() < deadline
@@ -80,19 +64,17 @@ def test_a_killed_run_continues_with_the_same_loss_curve(tmp_path: Path) -> None
     process.wait()
     assert not (killed / "metrics.json").exists()
 
-    finished("resume=true", f"run={killed}")
+    assert here("training.train", "resume=true", f"run={killed}") == 0
     facts = [json.loads((run / "metrics.json").read_text())["training"] for run in (whole, killed)]
     curves = [losses(own["curve"]) for own in facts]
     assert len(curves[0]) == 6
     assert curves[0] == curves[1]
 
 
-def test_there_must_be_a_run_to_resume(tmp_path: Path) -> None:
-    done = subprocess.run(
-        command("resume=true", f"run={tmp_path}/none/here"), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 2
-    assert "error: resume: found no unfinished run" in done.stderr and "Traceback" not in done.stderr
+def test_there_must_be_a_run_to_resume(here: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert here("training.train", "resume=true", f"run={tmp_path}/none/here") == 2
+    shown = capfd.readouterr().err
+    assert "error: resume: found no unfinished run" in shown and "Traceback" not in shown
 
 
 def test_a_mistyped_run_continues_no_other_and_without_a_name_the_newest_unfinished_goes_on(tmp_path: Path) -> None:
@@ -117,7 +99,7 @@ def test_the_loss_curve_shows_the_mean_of_each_epoch(tiny_config: TrainConfig, t
     prepared = Prepared.load(tiny_run / "data" / "encoded")
     still = replace(
         tiny_config,
-        model=replace(tiny_config.model, dropout=0.0, field_dropout=0.0, event_dropout=0.0),
+        model=replace(tiny_config.model, layers=1, dropout=0.0, field_dropout=0.0, event_dropout=0.0),
         # A batch is one history, so that the mean is the same in whatever order they come.
         optim=replace(tiny_config.optim, learning_rate=0.0, ema=0.0, token_budget=1),
         trainer=replace(tiny_config.trainer, epochs=2),
@@ -299,7 +281,8 @@ def test_averaged_weights_train_and_export(tiny_config: TrainConfig, tiny_run: P
     from training.export import export_bundle
 
     prepared = Prepared.load(tiny_run / "data" / "encoded")
-    averaged = replace(tiny_config, optim=replace(tiny_config.optim, ema=0.9))
+    one = replace(tiny_config.model, layers=1)
+    averaged = replace(tiny_config, model=one, optim=replace(tiny_config.optim, ema=0.9))
     fitted = fit(replace(averaged, trainer=replace(averaged.trainer, epochs=2)), prepared, tmp_path / "run")
     assert export_bundle(fitted.model, prepared, tmp_path / "bundle", ["fp32"]).parity["fp32"] <= 1e-4
 
@@ -315,8 +298,10 @@ def test_the_composed_configuration_is_typed() -> None:
         compose("trainer.epochs=many", "run=x")
 
 
-def test_an_ensemble_trains_its_members_with_a_seed_each_and_trains_a_finished_one_no_more(tmp_path: Path) -> None:
-    config = compose(*SMALL, "trainer.epochs=1", "ensemble=2", "weights.half_life_days=30", f"run={tmp_path}")
+def test_an_ensemble_trains_its_members_with_a_seed_each_and_trains_a_finished_one_no_more(
+    small: list[str], tmp_path: Path
+) -> None:
+    config = compose(*small, "ensemble=2", "weights.half_life_days=30", f"run={tmp_path}")
     prepared = prepare(config, load_target(config), tmp_path / "data")
     fitted = fit(config, prepared, tmp_path)
     assert isinstance(fitted.model, Ensemble) and len(fitted.facts["members"]) == 2

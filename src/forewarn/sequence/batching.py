@@ -12,7 +12,8 @@ class TokenBudgetBatches:
     """Index batches with `len(batch) * longest <= token_budget`, reshuffled every epoch, sharded over processes.
 
     A history longer than the budget forms a batch of its own. The order depends on (seed, epoch) only, so a resumed
-    run continues with the batches that the killed one would have seen.
+    run continues with the batches that the killed one would have seen. An epoch of fewer than `at_least` batches for
+    each process goes on with further passes over the histories, each in an order of its own, until it has so many.
     """
 
     def __init__(
@@ -25,12 +26,13 @@ class TokenBudgetBatches:
         rank: int = 0,
         world_size: int = 1,
         pool: int = 65_536,
+        at_least: int = 0,
     ) -> None:
         if token_budget < 1:
             raise ValueError(f"token_budget: found {token_budget}, expected at least 1 token; use 4096")
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.token_budget, self.shuffle, self.seed, self.pool = token_budget, shuffle, seed, pool
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.at_least = rank, world_size, at_least
         self.epoch = 0
 
     @property
@@ -45,6 +47,19 @@ class TokenBudgetBatches:
     def batches(self) -> list[NDArray[np.int64]]:
         """All batches of this epoch for this process."""
         rng = np.random.default_rng((self.seed, self.epoch))
+        batches, wanted = self._pass(rng), self.at_least * self.world_size
+        if 0 < len(batches) < wanted:
+            while len(batches) < wanted:
+                batches.extend(self._pass(rng))
+            del batches[wanted:]
+        if self.world_size > 1:
+            # Every process must run the same number of steps: the last few repeat from the front.
+            steps = -(-len(batches) // self.world_size)
+            batches = [batches[(step * self.world_size + self.rank) % len(batches)] for step in range(steps)]
+        return batches
+
+    def _pass(self, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        """Every history once."""
         order = rng.permutation(len(self.lengths)) if self.shuffle else np.arange(len(self.lengths))
         batches: list[NDArray[np.int64]] = []
         for start in range(0, len(order), self.pool):
@@ -52,13 +67,7 @@ class TokenBudgetBatches:
             # A stable sort keeps the shuffled order among equal lengths.
             members = members[np.argsort(self.lengths[members], kind="stable")]
             batches.extend(self._pack(members))
-        if self.shuffle:
-            batches = [batches[i] for i in rng.permutation(len(batches))]
-        if self.world_size > 1:
-            # Every process must run the same number of steps: the last few repeat from the front.
-            steps = -(-len(batches) // self.world_size)
-            batches = [batches[(step * self.world_size + self.rank) % len(batches)] for step in range(steps)]
-        return batches
+        return [batches[i] for i in rng.permutation(len(batches))] if self.shuffle else batches
 
     def _pack(self, members: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         start = 0
@@ -75,6 +84,12 @@ class TokenBudgetBatches:
 
     def __len__(self) -> int:
         return len(self.batches())
+
+    @property
+    def passes(self) -> float:
+        """How often an epoch reads the histories: 1.0, or more where `at_least` asks for it."""
+        once = len(self._pass(np.random.default_rng((self.seed, self.epoch))))
+        return max(self.at_least * self.world_size / once, 1.0) if once else 1.0
 
     def real_token_share(self) -> float:
         """Share of computed tokens that are real events, 1.0 meaning no padding at all."""
