@@ -59,7 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config(folder: Path, run: str, *more: str) -> TrainConfig:
     made: TrainConfig = compose(
         "model=tiny", "model.layers=1", "logger=none", "protocol=customer", "text=none", "data.options.customers=150",
-        "data.options.hazard_scale=1e-3", "sequence.max_length=32", "trainer.epochs=8", "trainer.progress=false",
+        "data.options.hazard_scale=1e-3", "sequence.max_length=32", "trainer.epochs=8", "trainer.least_steps=0",
+        "trainer.progress=false",
         "trainer.threads=1", "optim.token_budget=512", "optim.learning_rate=2e-3", "optim.ema=0.9", "bootstrap=0",
         "baselines=[]", "lint=off", f"target={folder / 'target.yaml'}", f"run={folder / run}", *more,
     )  # fmt: skip

@@ -35,15 +35,13 @@ tasks:
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def config(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     folder = tmp_path_factory.mktemp("refit")
     (folder / "target.yaml").write_text(TARGET)
     made: TrainConfig = compose(
-        "model=tiny", "logger=none", "protocol=customer", "text=none", "data.options.customers=60",
-        "data.options.hazard_scale=1e-4", "trainer.epochs=2", "trainer.progress=false", "trainer.threads=1",
-        "optim.token_budget=1024", "bootstrap=0", "baselines=[prior,lightgbm,gru]", f"target={folder / 'target.yaml'}",
-        "hybrid.enabled=true", "hybrid.folds=2", "boosting.candidates=1", "boosting.seeds=1", "lint=off",
-        "weights.censoring=true", "refit=true", f"run={folder / 'run'}",
+        *small, "protocol=customer", "trainer.epochs=2", "baselines=[prior,lightgbm,gru]",
+        f"target={folder / 'target.yaml'}", "hybrid.enabled=true", "hybrid.folds=2", "boosting.candidates=1",
+        "boosting.seeds=1", "weights.censoring=true", "refit=true", f"run={folder / 'run'}",
     )  # fmt: skip
     return made
 
