@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from training.config import CONF, OptimConfig, TrainConfig, TrainerConfig, compose
+from training.config import OptimConfig, TrainConfig, TrainerConfig, compose
 from training.datamodule import SequenceDataModule
 from training.fit import fit
 from training.prepare import Prepared, prepare
-from training.short_runs import average_decay, least_batches, warmup_steps
+from training.short_runs import average_decay, warmup_steps
 from training.target import load_target
 
 
@@ -71,13 +71,6 @@ def test_the_validation_split_is_read_once(config: TrainConfig, prepared: Prepar
     own = with_trainer(config, least_steps=1_000).trainer
     _, batches = SequenceDataModule(prepared.folder, config.optim, 0, own).batches("valid", shuffle=False)
     assert sorted(i for batch in batches for i in batch) == list(range(len(batches.lengths)))
-
-
-@pytest.mark.parametrize("name", sorted(path.stem for path in (CONF / "experiment").glob("*.yaml")))
-def test_a_shipped_recipe_keeps_the_schedule_it_was_found_with(name: str) -> None:
-    own: TrainConfig = compose(f"experiment={name}", "run=x")
-    assert least_batches(own.trainer) == 0
-    assert average_decay(own.optim.ema, 100) == own.optim.ema == 0.98
 
 
 def test_the_average_of_a_short_run_leaves_its_start(config: TrainConfig, prepared: Prepared, tmp_path: Path) -> None:
