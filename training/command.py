@@ -31,7 +31,8 @@ def run_command(main: Main, config: DictConfig) -> dict[str, Any]:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(json.dumps(_plain(result), allow_nan=False), flush=True)
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # the processes of a distributed run share the output
+        print(json.dumps(_plain(result), allow_nan=False), flush=True)
     return result
 
 
