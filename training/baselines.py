@@ -88,13 +88,15 @@ def fit_again(
     fitted: Mapping[str, Baseline], train: Rows, valid: Rows, seed: int = 0, boosting: BoostingConfig | None = None
 ) -> dict[str, Baseline]:
     """The baselines of one `fit_baselines`, fitted on its training and validation rows together."""
-    config = boosting or BoostingConfig()
-    again: dict[str, Baseline] = {}
+    if not fitted:
+        return {}
+    config, again = boosting or BoostingConfig(), {}
+    one = next(iter(fitted.values()))
+    task, aggregates = one.task, one.aggregates  # those of all
+    # Training first: its features may still be in the cache of Aggregates.
+    earlier, later = (tables(task, rows, aggregates(rows)) for rows in (train, valid))
+    whole = [table.joined(check) for table, check in zip(earlier, later, strict=True)]
     for name, old in fitted.items():
-        task, aggregates = old.task, old.aggregates
-        if not again:  # they share the rows' features
-            later, earlier = (tables(task, rows, aggregates(rows)) for rows in (valid, train))
-            whole = [table.joined(check) for table, check in zip(earlier, later, strict=True)]
         models = [
             grow_again(task, model, table, aggregates.categorical, old.facts["parameters"], config, seed)
             if isinstance(model, Boosted)

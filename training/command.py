@@ -31,9 +31,14 @@ def run_command(main: Main, config: DictConfig) -> dict[str, Any]:
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # the processes of a distributed run share the output
+    if is_first_process():  # those of a distributed run share the output
         print(json.dumps(_plain(result), allow_nan=False), flush=True)
     return result
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a distributed run that writes and prints, as the only one of another run is."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def make_folder(folder: Path, setting: str) -> None:

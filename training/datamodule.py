@@ -77,12 +77,12 @@ class SequenceDataModule(pl.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Says how often an epoch reads a small training split."""
         _, batches = self.batches("train", shuffle=True)
-        if batches.passes > 1 and batches.rank == 0:
+        if (passes := batches.passes) > 1 and batches.rank == 0:
             log.info(
                 "%s training histories are few: every epoch reads them %.1f times, so that %d epochs are %d steps "
                 "(trainer.least_steps=%d)",
                 f"{len(batches.lengths):,}",
-                batches.passes,
+                passes,
                 self.config.epochs,
                 len(batches) * self.config.epochs,
                 self.config.least_steps,

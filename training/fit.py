@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger
 
 from forewarn.model import Ensemble, SequenceModel
 from forewarn.sequence import RaggedDataset
+from training.command import is_first_process
 from training.config import LoggerConfig, TrainConfig, TrainerConfig
 from training.datamodule import SequenceDataModule
 from training.heads import head_specs
@@ -81,7 +81,7 @@ def fit(config: TrainConfig, prepared: Prepared, run: Path, epochs: Sequence[int
                 log.info("member %d of %d", number + 1, len(folders))
             own = epochs[number] if epochs is not None else None
             facts.append(fit_member(config, prepared, run, folder, number, own))
-            if os.environ.get("LOCAL_RANK", "0") == "0":  # the processes of a distributed run share the folder
+            if is_first_process():  # those of a distributed run share the folder
                 (folder / f"{_FACTS}.partial").write_text(json.dumps(facts[-1]))
                 (folder / f"{_FACTS}.partial").replace(folder / _FACTS)
         else:

@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 FITTED, TEST = ("train", "valid"), ("test",)  # splits of a fit, and the one that only a measurement reads
 ENCODED = "encoded"
 _SAVED = "prepared.json"
-_NO_MATTER = ("batch_tokens", "cache_dir")  # settings of the text room that change no vector
 
 
 @dataclass(frozen=True)
@@ -228,7 +227,7 @@ def _key(config: TrainConfig, splits: LabelledSplits, embed: Encoder | None, tea
         "protocol": asdict(config.protocol),
         "sequence": asdict(config.sequence),
         "pretrained": earlier.to_dict() if (earlier := _earlier(config, teacher)) is not None else None,
-        "text": {name: value for name, value in asdict(config.text).items() if name not in _NO_MATTER},
+        "text": config.text.deciding(),
         "encoder": embed.hash if embed is not None else None,
     }
     if config.model.ageing:

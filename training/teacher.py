@@ -18,7 +18,6 @@ from training.labelled import LabelledSplits
 
 FIELD = "distillation.teacher"
 _ROWS = ("by", "clock", "inputs")  # settings of `data` that decide what a network reads
-_NO_MATTER = ("batch_tokens", "cache_dir")  # settings of `text` that change no vector
 
 
 def open_teacher(config: TrainConfig) -> Bundle | None:
@@ -68,9 +67,11 @@ def check_teacher(teacher: Bundle, splits: LabelledSplits, run: str) -> None:
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """What must be set alike in both runs, under its name on the command line."""
-    sections: dict[str, Any] = {"protocol": config.protocol, "sequence": config.sequence, "text": config.text}
+    sections = {
+        "protocol": asdict(config.protocol), "sequence": asdict(config.sequence), "text": config.text.deciding()
+    }  # fmt: skip
     settings = {f"data.{name}": value for name, value in asdict(config.data).items() if name in _ROWS}
     settings |= {f"data.inputs.{name}": value for name, value in settings.pop("data.inputs").items()}
     for section, own in sections.items():
-        settings |= {f"{section}.{name}": value for name, value in asdict(own).items() if name not in _NO_MATTER}
+        settings |= {f"{section}.{name}": value for name, value in own.items()}
     return settings

@@ -26,7 +26,7 @@ from forewarn.sequence import RaggedDataset
 from forewarn.targets import ClassificationTask
 from training.baselines import FLAT, fit_again, fit_baselines
 from training.calibration import calibrate
-from training.command import make_folder, run_command
+from training.command import is_first_process, make_folder, run_command
 from training.config import SAVED, TrainConfig, saved_config, typed
 from training.export import MEASURED, export_bundle, measured_graph, record_metrics
 from training.fit import REFIT, check_machine, fit, refit, refuse_used
@@ -56,7 +56,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     """
     run = Path(config.run)
     data = data_folder(config)
-    first = os.environ.get("LOCAL_RANK", "0") == "0"
+    first, refits = is_first_process(), config.refit and config.measure
     if first:
         check_machine(config.trainer)
         if not config.resume:
@@ -69,12 +69,12 @@ def train(config: TrainConfig) -> dict[str, Any]:
             (run / ORIGIN).write_text(json.dumps(origin()) + "\n")
         prepared = prepare(config, load_target(config), data)
         leakage = lint_run(config, prepared, data)
-        if config.refit and config.measure:
+        if refits:
             prepared.learning_from_all(run / REFIT)
     else:
         prepared = Prepared.load(data / ENCODED)
     fitted = fit(config, prepared, run)
-    final = refit(config, prepared, fitted, run).model if config.refit and config.measure else fitted.model
+    final = refit(config, prepared, fitted, run).model if refits else fitted.model
     if not first:
         return {}
     shown = {name: fact for name, fact in fitted.facts.items() if name not in ("curve", "members")}

@@ -1,4 +1,4 @@
-"""Commands run in the test's own process: to start one costs seconds, most of what a small run takes."""
+"""What trainings in tests share. Commands run in the test's own process: to start one costs seconds, most of a run."""
 
 from __future__ import annotations
 
@@ -8,13 +8,40 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from subprocess import CompletedProcess
 from types import SimpleNamespace
 
 import pytest
 from hydra.core.config_store import ConfigStore
 
+from training.config import TrainConfig
+from training.train import train
+
 Here = Callable[..., int]
+_THREE = """
+name: three
+complete: false
+tasks:
+  - {name: escalation, kind: hazard, onset: {when: {field: type, equals: escalation.onset}}, horizons: [1d, 14d]}
+  - {name: next, kind: classification, field: channel, at: next}
+  - {name: wait, kind: regression, field: gap, transform: log1p}
+"""
+
+
+@pytest.fixture(scope="session")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A target with a task of every kind, on simulated customers."""
+    path = tmp_path_factory.mktemp("targets") / "three.yaml"
+    path.write_text(_THREE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(config: TrainConfig) -> Path:
+    """The folder of a training by the `config` that the module itself defines."""
+    train(config)
+    return Path(config.run)
 
 
 @pytest.fixture

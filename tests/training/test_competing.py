@@ -27,7 +27,6 @@ from training.fit import load_network
 from training.measure import SplitRows, score_split
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
-from training.train import train
 
 PER_DAY = {"plain": {"leaves": 0.1, "complains": 0.5}, "gold": {"leaves": 0.3, "complains": 0.1}}
 DAYS = (1, 3, 7)
@@ -68,12 +67,6 @@ def config(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> TrainC
         f"run={folder / 'run'}",
     )  # fmt: skip
     return made
-
-
-@pytest.fixture(scope="module")
-def run(config: TrainConfig) -> Path:
-    train(config)
-    return Path(config.run)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from training.measure import SplitRows, score_split
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
 from training.table import Table
-from training.train import train
 
 TARGET = """
 name: ending
@@ -47,12 +46,6 @@ def config(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> TrainC
         "hybrid.enabled=true", "hybrid.folds=2", f"run={folder / 'run'}",
     )  # fmt: skip
     return made
-
-
-@pytest.fixture(scope="module")
-def run(config: TrainConfig) -> Path:
-    train(config)
-    return Path(config.run)
 
 
 @pytest.fixture(scope="module")

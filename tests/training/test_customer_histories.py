@@ -17,7 +17,7 @@ from serving.answers import answer_history
 from training.config import EvaluateConfig, TrainConfig, compose
 from training.evaluate import evaluate
 from training.labelled import LabelledSplits
-from training.train import load_target, train
+from training.train import load_target
 
 TARGET = """
 name: refusals
@@ -67,12 +67,6 @@ def config(tmp_path_factory: pytest.TempPathFactory, quick: list[str]) -> TrainC
 @pytest.fixture(scope="module")
 def splits(config: TrainConfig) -> LabelledSplits:
     return LabelledSplits.open(config.data, load_target(config), config.protocol, Path(config.run) / "by-hand")
-
-
-@pytest.fixture(scope="module")
-def run(config: TrainConfig) -> Path:
-    train(config)
-    return Path(config.run)
 
 
 def rows_of(splits: LabelledSplits, split: str) -> dict[tuple[str, int], int]:

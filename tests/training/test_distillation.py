@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,14 +30,7 @@ from training.soft_labels import soft_labels
 from training.target import load_target
 from training.train import train
 
-TARGET = """
-name: three
-complete: false
-tasks:
-  - {name: escalation, kind: hazard, onset: {when: {field: type, equals: escalation.onset}}, horizons: [1d, 14d]}
-  - {name: next, kind: classification, field: channel, at: next}
-  - {name: wait, kind: regression, field: gap, transform: log1p}
-"""
+Make = Callable[..., TrainConfig]
 ONE = TargetSpec.from_yaml(
     "tasks:\n  - {name: x, kind: hazard, onset: {when: {field: type, equals: x}}, horizons: [1d, 2d, 3d]}\nname: one\n"
 )
@@ -50,34 +44,32 @@ tasks:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make(tmp_path_factory: pytest.TempPathFactory, quick: list[str], three: Path) -> Make:
+    """`make("teacher", …)` is the configuration of a run of that name."""
     folder = tmp_path_factory.mktemp("distillation")
-    (folder / "target.yaml").write_text(TARGET)
-    return folder
 
+    def config(run: str, *more: str) -> TrainConfig:
+        made: TrainConfig = compose(
+            *quick, "protocol=customer", "data.options.customers=150", "data.options.hazard_scale=1e-3",
+            "sequence.max_length=32", "trainer.epochs=8", "optim.token_budget=512", "optim.learning_rate=2e-3",
+            "optim.ema=0.9", f"target={three}", f"run={folder / run}", *more,
+        )  # fmt: skip
+        return made
 
-def config(folder: Path, run: str, *more: str) -> TrainConfig:
-    made: TrainConfig = compose(
-        "model=tiny", "model.layers=1", "logger=none", "protocol=customer", "text=none", "data.options.customers=150",
-        "data.options.hazard_scale=1e-3", "sequence.max_length=32", "trainer.epochs=8", "trainer.least_steps=0",
-        "trainer.progress=false",
-        "trainer.threads=1", "optim.token_budget=512", "optim.learning_rate=2e-3", "optim.ema=0.9", "bootstrap=0",
-        "baselines=[]", "lint=off", f"target={folder / 'target.yaml'}", f"run={folder / run}", *more,
-    )  # fmt: skip
-    return made
+    return config
 
 
 @pytest.fixture(scope="module")
-def teacher(folder: Path) -> Path:
+def teacher(make: Make) -> Path:
     """A run whose bundle is an ensemble of deeper networks."""
-    made = config(folder, "teacher", "model.layers=2", "ensemble=3")
+    made = make("teacher", "model.layers=2", "ensemble=3")
     train(made)
     return Path(made.run)
 
 
 @pytest.fixture(scope="module")
-def student(folder: Path, teacher: Path) -> TrainConfig:
-    made = config(folder, "student", f"distillation.teacher={teacher}", "refit=true")
+def student(make: Make, teacher: Path) -> TrainConfig:
+    made = make("student", f"distillation.teacher={teacher}", "refit=true")
     train(made)
     return made
 
@@ -210,31 +202,29 @@ def test_a_resumed_run_does_not_ask_the_teacher_again(student: TrainConfig) -> N
     ],
 )
 def test_a_teacher_of_other_inputs_rows_or_questions_is_refused_by_name(
-    folder: Path, teacher: Path, tmp_path: Path, override: str, complaint: str
+    make: Make, teacher: Path, tmp_path: Path, override: str, complaint: str
 ) -> None:
-    other = config(folder, "other", f"distillation.teacher={teacher}", override)
+    other = make("other", f"distillation.teacher={teacher}", override)
     with pytest.raises(ValueError, match=rf"distillation\.teacher: {complaint}"):
         prepare(other, load_target(other), tmp_path / "data")
 
 
-def test_a_teacher_that_is_not_finished_is_refused_before_any_data_is_read(folder: Path, tmp_path: Path) -> None:
-    other = config(folder, "other", f"distillation.teacher={tmp_path}")
+def test_a_teacher_that_is_not_finished_is_refused_before_any_data_is_read(make: Make, tmp_path: Path) -> None:
+    other = make("other", f"distillation.teacher={tmp_path}")
     with pytest.raises(ValueError, match=r"distillation\.teacher: found no bundle in .* resume=true"):
         prepare(other, load_target(other), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
-def test_a_teacher_that_learned_from_the_validation_rows_is_refused(
-    folder: Path, teacher: Path, tmp_path: Path
-) -> None:
+def test_a_teacher_that_learned_from_the_validation_rows_is_refused(make: Make, teacher: Path, tmp_path: Path) -> None:
     shutil.copytree(teacher / "bundle", tmp_path / "refitted" / "bundle")
     saved = (teacher / "config.yaml").read_text()
     (tmp_path / "refitted" / "config.yaml").write_text(saved.replace("refit: false", "refit: true"))
-    other = config(folder, "other", f"distillation.teacher={tmp_path / 'refitted'}")
+    other = make("other", f"distillation.teacher={tmp_path / 'refitted'}")
     with pytest.raises(ValueError, match=r"distillation\.teacher: found refit=true .* with refit=false"):
         prepare(other, load_target(other), tmp_path / "data")
 
 
-def test_trees_behind_a_student_are_refused(folder: Path, teacher: Path) -> None:
+def test_trees_behind_a_student_are_refused(make: Make, teacher: Path) -> None:
     with pytest.raises(ValueError, match=r"distillation\.teacher: found .* with hybrid\.enabled=true"):
-        config(folder, "other", f"distillation.teacher={teacher}", "hybrid.enabled=true")
+        make("other", f"distillation.teacher={teacher}", "hybrid.enabled=true")

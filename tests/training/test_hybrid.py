@@ -25,36 +25,19 @@ from training.prepare import Prepared
 from training.soft_labels import add_soft_labels
 from training.table import tables
 from training.target_encoding import TargetEncoding
-from training.train import train
 from training.tree_choice import validation_loss
 from training.weights import column
 
-TARGET = """
-name: three
-complete: false
-tasks:
-  - {name: escalation, kind: hazard, onset: {when: {field: type, equals: escalation.onset}}, horizons: [1d, 14d]}
-  - {name: next, kind: classification, field: channel, at: next}
-  - {name: wait, kind: regression, field: gap, transform: log1p}
-"""
-
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory, small: list[str]) -> TrainConfig:
+def config(tmp_path_factory: pytest.TempPathFactory, small: list[str], three: Path) -> TrainConfig:
     folder = tmp_path_factory.mktemp("hybrid")
-    (folder / "target.yaml").write_text(TARGET)
     made: TrainConfig = compose(
         *small, "protocol=customer", "data.options.customers=40", "baselines=[prior]",
-        f"target={folder / 'target.yaml'}", "hybrid.enabled=true", "hybrid.folds=2", "boosting.seeds=2",
+        f"target={three}", "hybrid.enabled=true", "hybrid.folds=2", "boosting.seeds=2",
         "precisions=[fp32,fp16]", f"run={folder / 'run'}",
     )  # fmt: skip
     return made
-
-
-@pytest.fixture(scope="module")
-def run(config: TrainConfig) -> Path:
-    train(config)
-    return Path(config.run)
 
 
 @pytest.fixture(scope="module")

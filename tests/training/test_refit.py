@@ -25,31 +25,16 @@ from training.network_outputs import scored_by
 from training.prepare import Prepared
 from training.train import train
 
-TARGET = """
-name: two
-complete: false
-tasks:
-  - {name: escalation, kind: hazard, onset: {when: {field: type, equals: escalation.onset}}, horizons: [14d]}
-  - {name: next, kind: classification, field: channel, at: next}
-"""
-
 
 @pytest.fixture(scope="module")
-def config(small: list[str], tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
+def config(small: list[str], three: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     folder = tmp_path_factory.mktemp("refit")
-    (folder / "target.yaml").write_text(TARGET)
     made: TrainConfig = compose(
         *small, "protocol=customer", "trainer.epochs=2", "baselines=[prior,lightgbm,gru]",
-        f"target={folder / 'target.yaml'}", "hybrid.enabled=true", "hybrid.folds=2", "boosting.candidates=1",
-        "boosting.seeds=1", "weights.censoring=true", "refit=true", f"run={folder / 'run'}",
+        f"target={three}", "hybrid.enabled=true", "hybrid.folds=2",
+        "weights.censoring=true", "refit=true", f"run={folder / 'run'}",
     )  # fmt: skip
     return made
-
-
-@pytest.fixture(scope="module")
-def run(config: TrainConfig) -> Path:
-    train(config)
-    return Path(config.run)
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 SOURCES = ("minilm", "huggingface", "learned", "none")
 PRECISIONS = ("fp32", "fp16")
+_NO_MATTER = ("batch_tokens", "cache_dir")  # settings that change no vector
 
 
 @dataclass
@@ -46,6 +48,10 @@ class TextConfig:
                 f"text.batch_tokens: found {self.batch_tokens}, expected at least text.max_tokens ({self.max_tokens}), "
                 "so that one text fits; raise it"
             )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide what a text becomes, by name."""
+        return {name: value for name, value in asdict(self).items() if name not in _NO_MATTER}
 
     @property
     def cache_folder(self) -> Path:
