@@ -172,6 +172,24 @@ class TestUss:
         }
         assert given_splits(config(repository, "uss_sgd", small_root)) == {"sgd-0000": "train", "sgd-0001": "test"}
 
+    def test_the_dialogues_of_a_second_set_all_teach(self, repository: Path, small_root: Root, tmp_path: Path) -> None:
+        cfg = config(repository, "uss_mwoz", small_root)
+        both = replace(cfg, events=[cfg.events, config(repository, "uss_sgd", small_root).events])
+        split = given_splits(both)
+        assert split == {
+            "mwoz-0000": "train",
+            "mwoz-0001": "valid",
+            "mwoz-0002": "test",
+            "sgd-0000": "train",
+            "sgd-0001": "train",
+        }
+        assert histories(open_histories(both, tmp_path / "store")).keys() == split.keys()
+
+    def test_a_split_without_its_dialogues_is_named(self, repository: Path, small_root: Root) -> None:
+        cfg = config(repository, "uss_mwoz", small_root, options={"dataset": "sgd"})
+        with pytest.raises(ValueError, match=r"data\.events: found files of mwoz, expected one of sgd"):
+            given_splits(cfg)
+
     @pytest.mark.parametrize(
         ("line", "field"),
         [("USER\tonly text", "turn"), ("ROBOT\thi\t\t", "turn"), ("USER\thi\t\t3,x", "rating")],

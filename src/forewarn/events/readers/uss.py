@@ -5,7 +5,8 @@ A dialogue is a history without a clock: turns lie one second apart. A user turn
 The closing pseudo-turn OVERALL is a survey answer; it stays, since the published results count it among the rated
 turns. The published test lines are the user turns from the fourth on.
 
-Options: dataset ("mwoz" or "sgd", prefix of the dialogue's name and key of the official split), split_file.
+A dialogue is named by its file and place there (mwoz-0000). Options: dataset ("mwoz" or "sgd", the set whose official
+split counts: the dialogues of further files all teach), split_file.
 Source: Sun et al., Simulating User Satisfaction for the Evaluation of Task-oriented Dialogue Systems, SIGIR 2021.
 """
 
@@ -42,7 +43,7 @@ def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iter
                 for turn, (line, text) in enumerate(block):
                     where = f"{path}:{line}"
                     try:
-                        record = _record(text, _name(cfg, number), turn, where)
+                        record = _record(text, f"{_set_of(path)}-{number:04d}", turn, where)
                         if record["actor"] == "customer":
                             user_turn += 1
                             record["user_turn"] = user_turn
@@ -52,9 +53,9 @@ def read(paths: Sequence[Path], cfg: DataConfig, quarantine: Quarantine) -> Iter
 
 
 def official_splits(paths: Sequence[Path], cfg: DataConfig) -> dict[str, str]:
-    """The published train, valid or test of each dialogue, from the file of dialogue indices.
+    """The published train, valid or test of each dialogue of one set, from the file of dialogue indices; else train.
 
-    Raises ValueError when that file is missing or does not know the data set.
+    Raises ValueError when that file is missing or does not know the data set, or no file holds its dialogues.
     """
     path = cfg.path(cfg.option("split_file", "uss/split_dialogue_indices.json"))
     if not path.is_file():
@@ -63,13 +64,18 @@ def official_splits(paths: Sequence[Path], cfg: DataConfig) -> dict[str, str]:
     dataset = cfg.option("dataset", "mwoz")
     if dataset not in indices:
         raise ValueError(f"data.options.dataset: found {dataset!r}, expected one of {', '.join(indices)} as in {path}")
-    held_out = {index: split for split in ("valid", "test") for index in indices[dataset][split]}
+    if dataset not in (sets := [_set_of(path) for path in paths]):
+        raise ValueError(
+            f"data.events: found files of {', '.join(sets)}, expected one of {dataset}, whose official split is asked "
+            "for; correct data.events or data.options.dataset"
+        )
+    held_out = {f"{dataset}-{index:04d}": split for split in ("valid", "test") for index in indices[dataset][split]}
     dialogues = {event.customer_id: None for event in read(paths, cfg, Quarantine())}
-    return {name: held_out.get(int(name.rpartition("-")[2]), "train") for name in dialogues}
+    return {name: held_out.get(name, "train") for name in dialogues}
 
 
-def _name(cfg: DataConfig, number: int) -> str:
-    return f"{cfg.option('dataset', 'mwoz')}-{number:04d}"
+def _set_of(path: Path) -> str:
+    return path.name.partition(".")[0].lower()
 
 
 def _record(line: str, dialogue: str, turn: int, where: str) -> dict[str, Any]:
