@@ -33,7 +33,7 @@ SAVED = "config.yaml"  # a run's configuration, in its folder
 class OptimConfig:
     """The optimiser and the batches it sees."""
 
-    learning_rate: float = 5e-4  # peak rate of AdamW; small models take more (2e-3 for tiny)
+    learning_rate: float = 5e-4  # peak rate of AdamW; each size in conf/model brings its own
     weight_decay: float = 0.05
     beta2: float = 0.98
     warmup: float = 0.05  # share of all steps spent warming up

@@ -171,8 +171,8 @@ def test_no_text_is_a_vector_of_its_own_that_is_learned() -> None:
 def test_the_named_sizes_are_what_their_files_say() -> None:
     from omegaconf import OmegaConf
 
-    for name, low, high in (("tiny", 0.05, 0.5), ("base", 4, 7), ("large", 30, 50)):
-        config = ModelConfig(**OmegaConf.load(f"conf/model/{name}.yaml"))  # type: ignore[arg-type]
+    for name, low, high in (("tiny", 0.05, 0.5), ("small", 0.3, 1.5), ("base", 4, 7), ("large", 30, 50)):
+        config = ModelConfig(**OmegaConf.load(f"conf/model/{name}.yaml").model)  # type: ignore[arg-type]
         network = SequenceModel(config, InputShapes((50,) * 10, 12, 384), HEADS)
         millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
         assert low < millions < high, f"{name}: {millions:.1f} M"
