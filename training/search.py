@@ -6,6 +6,7 @@ Optuna behind a Hydra sweeper of our own, because hydra-optuna-sweeper holds Opt
   split to look at.
 - The study lives in `<hydra.sweep.dir>/study.db`; the same command continues it. An interrupted trial does not count,
   and since every choice depends on the seed and the finished trials alone, it is drawn again as it was.
+- The first trial is the recipe as it stands, so that the table says what the search has found beyond it.
 - One process per study. Only the best trial keeps its checkpoints.
 """
 
@@ -42,10 +43,11 @@ def search(settings: StudyConfig, config: DictConfig, launcher: Launcher, argume
     space, fixed = search_space([*(f"{name}={value}" for name, value in settings.params.items()), *arguments])
     if config.measure:
         raise ValueError("measure: found true, expected false: a search may not read the test split; leave it out")
+    start = own_values(config, space)
     folder = Path(config.hydra.sweep.dir)
     study = open_study(folder, _deciding(settings, config, space))
     while (done := len(finished(study))) < settings.n_trials:
-        trial = ask(study, space, settings)
+        trial = ask(study, space, settings, start)
         chosen = {name: shown(value) for name, value in trial.params.items()}
         log.info("trial %d, %d of %d: %s", trial.number, done + 1, settings.n_trials, chosen)
         started = time.monotonic()
@@ -122,8 +124,27 @@ def open_study(folder: Path, settings: Mapping[str, str]) -> optuna.Study:
     return study
 
 
-def ask(study: optuna.Study, space: Space, settings: StudyConfig) -> optuna.Trial:
-    """The next trial; what it tries depends on the seed and the finished trials alone."""
+def own_values(config: DictConfig, space: Space) -> dict[str, Any]:
+    """The values that a configuration has itself, of all names whose space has them."""
+    found: dict[str, Any] = {}
+    for name, distribution in space.items():
+        chosen = config.hydra.runtime.choices.get(name)  # of a config group
+        value = OmegaConf.select(config, name) if chosen is None else chosen
+        if isinstance(distribution, CategoricalDistribution):
+            value = str(value)
+            within = value in distribution.choices
+        else:
+            assert isinstance(distribution, FloatDistribution | IntDistribution)
+            within = isinstance(value, int | float) and distribution.low <= value <= distribution.high
+        if within:
+            found[name] = value
+    return found
+
+
+def ask(study: optuna.Study, space: Space, settings: StudyConfig, start: Mapping[str, Any]) -> optuna.Trial:
+    """The next trial, at first with `start`; what it tries depends on the seed and the finished trials alone."""
+    if not finished(study) and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.enqueue_trial(dict(start))
     study.sampler = optuna.samplers.TPESampler(
         seed=settings.seed + len(finished(study)), n_startup_trials=settings.startup
     )

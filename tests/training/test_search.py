@@ -16,7 +16,7 @@ from forewarn.sequence import RaggedDataset
 from hydra_plugins.forewarn_study import StudyConfig
 from training.config import ExportConfig
 from training.export import main as export
-from training.search import ask, best_of, finished, open_study, search, search_space
+from training.search import ask, best_of, finished, open_study, own_values, search, search_space
 from training.study_page import study_page
 
 
@@ -86,20 +86,43 @@ def test_a_study_that_would_read_the_test_split_is_refused() -> None:
 
 def test_an_interrupted_trial_does_not_count_and_is_drawn_again(tmp_path: Path) -> None:
     space = {"rate": FloatDistribution(1e-4, 1e-2, log=True), "budget": CategoricalDistribution(["256", "512"])}
-    settings = StudyConfig(startup=2)
+    settings, start = StudyConfig(startup=2), {"rate": 2e-3}
 
     def run(folder: Path, interrupt_at: int | None) -> list[dict[str, object]]:
         for number in range(6):
             if number == interrupt_at:
-                ask(open_study(folder, {}), space, settings)  # the process dies here
+                ask(open_study(folder, {}), space, settings, start)  # the process dies here
             own = open_study(folder, {})
-            trial = ask(own, space, settings)
+            trial = ask(own, space, settings, start)
             own.tell(trial, trial.params["rate"])
         return [trial.params for trial in finished(open_study(folder, {}))]
 
-    assert run(tmp_path / "unbroken", None) == run(tmp_path / "killed", 4)
-    states = [trial.state.name for trial in open_study(tmp_path / "killed", {}).trials]
-    assert states.count("FAIL") == 1 and states.count("COMPLETE") == 6
+    unbroken = run(tmp_path / "unbroken", None)
+    assert unbroken[0]["rate"] == 2e-3 and unbroken[1]["rate"] != 2e-3
+    for interrupt_at in (0, 4):
+        folder = tmp_path / f"killed-{interrupt_at}"
+        assert run(folder, interrupt_at) == unbroken
+        states = [trial.state.name for trial in open_study(folder, {}).trials]
+        assert states.count("FAIL") == 1 and states.count("COMPLETE") == 6
+
+
+def test_a_study_begins_with_what_the_recipe_has_of_its_space() -> None:
+    config = OmegaConf.create(
+        {
+            "optim": {"learning_rate": 2e-3, "ema": 0.98, "token_budget": 512},
+            "model": {"ageing": True, "layers": 2, "width": 32},
+            "hydra": {"runtime": {"choices": {"model": "tiny"}}},
+        }
+    )
+    space, _ = search_space([
+        "optim.learning_rate=tag(log, interval(1e-4, 1e-2))", "optim.ema=interval(0.99, 0.999)",
+        "model.layers=interval(1, 6)", "optim.token_budget=choice(256, 512)", "model.ageing=false,true",
+        "model.width=choice(64, 128)", "model=tiny,base",
+    ])  # fmt: skip
+    assert own_values(config, space) == {
+        "optim.learning_rate": 2e-3, "model.layers": 2, "optim.token_budget": "512", "model.ageing": "True",
+        "model": "tiny",
+    }  # fmt: skip
 
 
 def test_losses_that_do_not_compare_stay_apart(tmp_path: Path) -> None:
