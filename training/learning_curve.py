@@ -24,7 +24,7 @@ from training.command import make_folder, run_command
 from training.config import TrainConfig, typed
 from training.provenance import origin as this_process
 from training.report import METRICS, SHOWN_MODELS, in_order, interval, table
-from training.results.record import RECORD, Record, run_record, write_page
+from training.results.record import ORIGIN, RECORD, Record, run_record, write_page
 from training.runs import TRAIN, finish_run
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,7 @@ def learning_curve(config: LearningCurveConfig, overrides: Sequence[str]) -> dic
     """
     run = Path(config.run)
     make_folder(run, "run")
+    (run / ORIGIN).write_text(json.dumps(this_process()) + "\n")
     if config.page:
         make_folder(Path(config.page).parent, "page")
     kept = [own for own in overrides if own.lstrip("+").partition("=")[0] not in _OWN]

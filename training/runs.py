@@ -10,9 +10,9 @@ from pathlib import Path
 from forewarn.bundle.manifest import METRICS
 from training.config import SAVED
 from training.provenance import command_of
-from training.results.record import run_origin
+from training.results.record import RECORD, run_origin
 
-TRAIN, ROLLING = "training.train", "training.rolling"
+TRAIN = "training.train"
 
 
 def make_run(module: str, overrides: Sequence[str], run: Path) -> bool:
@@ -30,8 +30,12 @@ def make_run(module: str, overrides: Sequence[str], run: Path) -> bool:
             )
         if finished(run):
             return True
-        if module != ROLLING:  # which goes on by itself
-            arguments = ["resume=true", f"run={run}"]
+        arguments = ["resume=true", f"run={run}"]
+    return run_module(module, arguments)
+
+
+def run_module(module: str, arguments: Sequence[str]) -> bool:
+    """Runs a command in a process of its own; whether it ended well."""
     return subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode == 0
 
 
@@ -46,4 +50,4 @@ def finish_run(module: str, overrides: Sequence[str], run: Path) -> None:
 
 def finished(run: Path) -> bool:
     """Whether a run measured what it was to measure."""
-    return (run / METRICS).is_file()
+    return (run / METRICS).is_file() or (run / RECORD).is_file()

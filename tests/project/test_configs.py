@@ -128,7 +128,13 @@ def test_the_whole_suite_holds_every_entry_under_the_name_of_its_file_with_a_tra
     for name, entry in entries.items():
         own = OmegaConf.to_container(composed("evaluate", f"suite={name}").suite)
         assert list(own) == [name]
-        config = composed("rolling" if entry.rolling else "train", *entry.train)
+        config = composed(entry.command, *entry.train)
+        if entry.report:
+            asked = composed("evaluate", "bundle=none", *entry.report)
+            assert asked.protocol == config.protocol
+            assert [asked.data[own] for own in ("source", "events", "by")] == [
+                config.data[own] for own in ("source", "events", "by")
+            ]
         if entry.encoder:
             encoder = composed("finetune_text", *entry.encoder)
             assert (encoder.target or encoder.data.default_target) == (config.target or config.data.default_target)

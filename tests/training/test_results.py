@@ -12,7 +12,7 @@ import pytest
 from forewarn.bundle import Bundle
 from training.results.claims import Claim, Entry, SuiteConfig
 from training.results.record import load_record, record_path, run_record
-from training.results.suite import run_suite
+from training.results.suite import report_path, run_suite
 from training.results.summary import BEGIN, summary_table, verdict, verdicts, write_summary
 
 
@@ -78,6 +78,13 @@ def test_a_claim_about_what_a_run_does_not_measure_is_refused_by_name() -> None:
         claim(measure="brier", k=2)
 
 
+def test_an_entry_of_an_unknown_command_or_with_a_report_that_no_bundle_can_give_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"command: found 'fit', expected one of train, rolling, learning_curve"):
+        Entry("x", "x.md", "fit")
+    with pytest.raises(ValueError, match=r"report: found one of 'rolling'"):
+        Entry("x", "x.md", "rolling", report=["data=uci_servicenow"])
+
+
 def test_the_summary_shows_a_row_per_claim_and_dashes_for_what_nobody_measured(tmp_path: Path) -> None:
     known = {
         "x": Entry("somewhere", str(tmp_path / "x.md"), claims=[claim(beat=0.825, source="a paper"), claim(reach=0.9)]),
@@ -114,7 +121,9 @@ def test_a_suite_trains_once_goes_on_where_it_was_interrupted_and_can_measure_an
 ) -> None:
     page, run = tmp_path / "pages" / "calm.md", tmp_path / "runs" / "calm"
     recipe = [*small, "protocol=customer", "bootstrap=10", "baselines=[prior]"]
-    entry = Entry("simulated customers", str(page), recipe, claims=[Claim("escalation", "auroc", "14d", beat=0.5)])
+    asked = [*(own for own in small if own.startswith("data")), "protocol=customer", "bootstrap=0"]
+    claims = [Claim("escalation", "auroc", "14d", beat=0.5)]
+    entry = Entry("simulated customers", str(page), train=recipe, report=asked, claims=claims)
     config = SuiteConfig({"calm": entry}, runs=str(run.parent), summary=str(page.parent / "README.md"))
     assert run_suite(config, config.suite)["written"] == ["calm"]
 
@@ -126,8 +135,17 @@ def test_a_suite_trains_once_goes_on_where_it_was_interrupted_and_can_measure_an
     assert str(tmp_path) not in json.dumps(found) + page.read_text()
     assert f"`{found['command']}`" in page.read_text() and page.read_text() == (run / "report.md").read_text()
     assert "[simulated customers](calm.md)" in Path(config.summary).read_text()
+    report = report_path(page)
+    assert report.name == "calm_report.md" and "Ablations" in report.read_text()
 
     assert run_suite(config, config.suite)["written"] == []
+
+    # A report that is missing alone is taken from the run.
+    report.unlink()
+    made = (run / "evaluation" / "report.json").stat().st_mtime_ns
+    assert run_suite(config, config.suite)["written"] == ["calm"]
+    assert report.is_file() and (run / "evaluation" / "report.json").stat().st_mtime_ns == made
+    assert load_record(record_path(page)) == found
 
     # As if it had been killed before it measured.
     record_path(page).unlink()
@@ -153,7 +171,7 @@ def test_a_suite_trains_once_goes_on_where_it_was_interrupted_and_can_measure_an
 def test_a_folder_of_another_recipe_and_a_failing_training_are_named(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    entry = Entry("nothing", str(tmp_path / "x.md"), ["trainer.epochs=0"])
+    entry = Entry("nothing", str(tmp_path / "x.md"), train=["trainer.epochs=0"])
     config = SuiteConfig({"x": entry}, runs=str(tmp_path / "runs"), summary=str(tmp_path / "README.md"))
     with pytest.raises(ValueError, match=r"^suite: x ended with an error"):
         run_suite(config, config.suite)

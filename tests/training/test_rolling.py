@@ -157,7 +157,7 @@ def test_runs_at_two_origins_make_one_page_and_what_was_interrupted_goes_on(smal
     # A suite takes the finished run for its entry.
     (run / "origin.json").unlink()
     claim = Claim("escalation", "brier", "3d", row="transformer", rival="prior")
-    kept = Entry("simulated customers", str(tmp_path / "kept.md"), trained, rolling=True, claims=[claim])
+    kept = Entry("simulated customers", str(tmp_path / "kept.md"), "rolling", trained, claims=[claim])
     suite = SuiteConfig({"run": kept}, runs=str(tmp_path), summary=str(tmp_path / "README.md"))
     assert sum(run_suite(suite, suite.suite)["claims"].values()) == 1
     assert (tmp_path / "kept.md").read_text().split("\n", 3)[3] == page.read_text().split("\n", 3)[3]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
+COMMANDS = ("train", "rolling", "learning_curve")  # modules of `training` whose runs are kept
 SHIPPED = "shipped"  # the row of what scores a task in the bundle
 LOWER = ("brier", "ece", "log_loss", "mae")  # measures of which less is better
 MEASURES = (
@@ -46,10 +47,19 @@ class Entry:
 
     about: str = MISSING  # data set and question in a few words
     page: str = MISSING  # Markdown file; its record lies in records/ beside it
-    train: list[str] = field(default_factory=list)  # overrides of training.train
-    rolling: bool = False  # trained at several origins: the overrides are those of training.rolling
+    command: str = "train"  # what makes the run: train, rolling or learning_curve
+    train: list[str] = field(default_factory=list)  # overrides of it
     encoder: list[str] = field(default_factory=list)  # overrides of training.finetune_text, whose encoder the run reads
+    report: list[str] = field(default_factory=list)  # data and protocol of training.evaluate, for a page of ablations
     claims: list[Claim] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.command not in COMMANDS:
+            raise ValueError(
+                f"command: found {self.command!r}, expected one of {', '.join(COMMANDS)}; correct the entry"
+            )
+        if self.report and self.command != "train":
+            raise ValueError(f"report: found one of {self.command!r}, which has no single bundle; leave it out")
 
 
 @dataclass
