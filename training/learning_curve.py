@@ -29,7 +29,7 @@ from training.runs import TRAIN, finish_run
 
 log = logging.getLogger(__name__)
 _OWN = ("shares", "run", "resume", "page")  # not handed on
-_SHOWN = ("auroc", "macro_f1", "log_loss", "mae")
+_SHOWN = ("auroc", "accuracy", "macro_f1", "log_loss", "mae")
 
 
 @dataclass
