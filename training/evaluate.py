@@ -30,7 +30,7 @@ from training.provenance import origin
 from training.remote import score_remote
 from training.report_page import report_page
 from training.results.claims import Entry, SuiteConfig
-from training.results.record import make_record, write_page
+from training.results.record import REPORT, make_record, write_page
 from training.results.suite import run_suite
 
 
@@ -80,7 +80,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     report = report_page(record)
     if numbers is not None:
         report += write_report(out, record, numbers, bundle)
-    (out / "report.md").write_text(report)
+    (out / REPORT).write_text(report)
     if config.page:
         write_page(Path(config.page), report, record)
     figures = {task: headline(result) for task, result in metrics.items()}

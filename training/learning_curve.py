@@ -24,7 +24,7 @@ from training.command import make_folder, run_command
 from training.config import TrainConfig, typed
 from training.provenance import origin as this_process
 from training.report import METRICS, SHOWN_MODELS, in_order, interval, table
-from training.results.record import ORIGIN, RECORD, Record, run_record, write_page
+from training.results.record import RECORD, REPORT, Record, note_origin, run_record, write_page
 from training.runs import TRAIN, finish_run
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def learning_curve(config: LearningCurveConfig, overrides: Sequence[str]) -> dic
     """
     run = Path(config.run)
     make_folder(run, "run")
-    (run / ORIGIN).write_text(json.dumps(this_process()) + "\n")
+    note_origin(run)
     if config.page:
         make_folder(Path(config.page).parent, "page")
     kept = [own for own in overrides if own.lstrip("+").partition("=")[0] not in _OWN]
@@ -81,7 +81,7 @@ def learning_curve(config: LearningCurveConfig, overrides: Sequence[str]) -> dic
     record = {name: own for name, own in whole.items() if name not in ("metrics", "shipped", "model")}
     record |= {"model": whole["model"]["name"], "shares": parts}
     page = learning_curve_page(record)
-    (run / "report.md").write_text(page)
+    (run / REPORT).write_text(page)
     (run / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     if config.page:
         write_page(Path(config.page), page, record)

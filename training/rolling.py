@@ -31,7 +31,17 @@ from training.origins.cuts import Origin, lay_origins, origin_overrides, written
 from training.origins.page import rolling_page
 from training.origins.pool import OriginRows, pool
 from training.provenance import origin as this_process
-from training.results.record import ORIGIN, RECORD, Record, make_record, rounded, run_origin, run_record, write_page
+from training.results.record import (
+    RECORD,
+    REPORT,
+    Record,
+    make_record,
+    note_origin,
+    rounded,
+    run_origin,
+    run_record,
+    write_page,
+)
 from training.runs import TRAIN, finish_run
 from training.target import load_target
 
@@ -59,7 +69,7 @@ def rolling(config: RollingConfig, overrides: Sequence[str]) -> dict[str, Any]:
         finish_run(TRAIN, origin_overrides(overrides, config, origin), folder)
     record = _record(config, run, origins, folders)
     page = rolling_page(record)
-    (run / "report.md").write_text(page)
+    (run / REPORT).write_text(page)
     (run / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     (run / METRICS).write_text(json.dumps({"metrics": record["metrics"]}, indent=2) + "\n")
     if config.page:
@@ -82,7 +92,7 @@ def _origins(config: RollingConfig, run: Path) -> list[Origin]:
     origins = lay_origins([own for one in histories for own in summarise(one, target, config.protocol)], config)
     times = [[written(time) for time in (own.cut, own.end, own.known_until)] for own in origins]
     path.write_text(json.dumps(times) + "\n")
-    (run / ORIGIN).write_text(json.dumps(this_process()) + "\n")
+    note_origin(run)
     return origins
 
 

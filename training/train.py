@@ -38,10 +38,9 @@ from training.metrics import headline
 from training.network_outputs import scored_by
 from training.predictions import Predictions, save_predictions
 from training.prepare import ENCODED, Prepared, data_folder, prepare
-from training.provenance import origin
 from training.recurrent_baseline import recurrent_baseline
 from training.report_page import report_page
-from training.results.record import ORIGIN, run_record, write_page
+from training.results.record import REPORT, note_origin, run_record, write_page
 from training.target import load_target
 from training.weights import RowWeights
 
@@ -66,7 +65,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
             make_folder(Path(config.page).parent, "page")
         (run / SAVED).write_text(OmegaConf.to_yaml(OmegaConf.structured(config)))
         if not config.resume:  # a resumed run is still what its first command made it
-            (run / ORIGIN).write_text(json.dumps(origin()) + "\n")
+            note_origin(run)
         prepared = prepare(config, load_target(config), data)
         leakage = lint_run(config, prepared, data)
         if refits:
@@ -107,7 +106,7 @@ def train(config: TrainConfig) -> dict[str, Any]:
     (run / "metrics.json").write_text(json.dumps(whole, indent=2) + "\n")
     record = run_record(run)
     report = report_page(record)
-    (run / "report.md").write_text(report)
+    (run / REPORT).write_text(report)
     if config.page:
         write_page(Path(config.page), report, record)
     figures = {task.name: headline(metrics[task.scorer][task.name]) for task in manifest.tasks}

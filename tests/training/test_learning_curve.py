@@ -11,6 +11,8 @@ import pytest
 from forewarn.targets import HistorySummary, ProtocolConfig, assign_splits
 from training.config import compose
 from training.learning_curve import LearningCurveConfig, learning_curve
+from training.results.claims import Entry, SuiteConfig
+from training.results.suite import run_suite
 
 DAY_0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -53,6 +55,15 @@ def test_one_page_shows_every_share_and_the_same_command_goes_on(small: list[str
     learning_curve(config, overrides)
     assert graph.stat().st_mtime_ns == before, "a finished share is not trained again"
     assert (tmp_path / "run" / "report.md").is_file()
+
+    # A suite takes the finished run for its entry.
+    (tmp_path / "run" / "origin.json").unlink()
+    entry = Entry("simulated customers", str(tmp_path / "kept.md"), "learning_curve", [*small, *own[:-1]])
+    suite = SuiteConfig({"run": entry}, runs=str(tmp_path), summary=str(tmp_path / "README.md"))
+    assert run_suite(suite, suite.suite)["written"] == ["run"]
+    assert (tmp_path / "kept.md").read_text() == (tmp_path / "run" / "report.md").read_text()
+    assert json.loads((tmp_path / "records" / "kept.json").read_text())["shares"] == record["shares"]
+    assert graph.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize(

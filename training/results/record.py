@@ -14,10 +14,12 @@ from forewarn.bundle import Bundle, Manifest
 from training.command import make_folder
 from training.config import saved_config
 from training.export import run_metrics
+from training.provenance import origin as this_process
 
 FORMAT = 1
 ORIGIN = "origin.json"  # in a run's folder: what it was started with
-RECORD = "record.json"  # in the folder of a rolling origin, whose record no single bundle holds
+RECORD = "record.json"  # in the folder of several runs, whose record no single bundle holds
+REPORT = "report.md"  # the page of a run or an evaluation, in its folder
 _FOLDER = "records"  # beside the pages
 _DIGITS = 6
 Record = dict[str, Any]
@@ -61,6 +63,11 @@ def run_record(run: Path) -> Record:
         )
     title = f"{manifest.data['target']} on {saved_config(run).data.source}"
     return make_record(title, metrics, manifest, run_origin(run) | {"date": manifest.created[:10]})
+
+
+def note_origin(run: Path) -> None:
+    """Notes in a run's folder that this process started it."""
+    (run / ORIGIN).write_text(json.dumps(this_process()) + "\n")
 
 
 def run_origin(run: Path) -> dict[str, str]:

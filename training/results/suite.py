@@ -14,15 +14,14 @@ from typing import Any
 
 from training.report_page import report_page
 from training.results.claims import Entry, SuiteConfig
-from training.results.record import RECORD, Record, load_record, record_path, run_record, write_page
+from training.results.record import RECORD, REPORT, Record, load_record, record_path, run_record, write_page
 from training.results.summary import summary_table, verdicts, write_summary
 from training.runs import finished, make_run, run_module
 
 log = logging.getLogger(__name__)
 _EVALUATE, _FINETUNE = "training.evaluate", "training.finetune_text"
 _ENCODER = "encoder"  # what training.finetune_text writes into its run
-_REPORT = "evaluation"  # folder of training.evaluate, in a run
-_TEXT = "report.md"  # the page of any run or evaluation
+_EVALUATION = "evaluation"  # folder of training.evaluate, in a run
 
 
 def run_suite(config: SuiteConfig, known: Mapping[str, Entry]) -> dict[str, Any]:
@@ -84,8 +83,8 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
         overrides += ["text=huggingface", f"text.model={own / _ENCODER}"]
     if not make_run(f"training.{entry.command}", overrides, run):
         return False
-    report = run / _REPORT
-    if not entry.report or (report / _TEXT).is_file():
+    report = run / _EVALUATION
+    if not entry.report or (report / REPORT).is_file():
         return True
     arguments = [f"bundle={run / 'bundle'}", *entry.report, "report=true", f"out={report}"]
     return run_module(_EVALUATE, arguments)
@@ -94,7 +93,7 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
 def _result(run: Path) -> tuple[str, Record]:
     """Page and record of a finished run."""
     if (run / RECORD).is_file():
-        return (run / _TEXT).read_text(), load_record(run / RECORD)
+        return (run / REPORT).read_text(), load_record(run / RECORD)
     record = run_record(run)
     return report_page(record), record
 
@@ -103,6 +102,6 @@ def _write(entry: Entry, run: Path) -> None:
     """Writes page, record and, where the run has one, report of an entry."""
     page = Path(entry.page)
     write_page(page, *_result(run))
-    report = run / _REPORT / _TEXT
+    report = run / _EVALUATION / REPORT
     if entry.report and report.is_file():
         report_path(page).write_text(report.read_text())
