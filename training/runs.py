@@ -51,3 +51,8 @@ def finish_run(module: str, overrides: Sequence[str], run: Path) -> None:
 def finished(run: Path) -> bool:
     """Whether a run measured what it was to measure."""
     return (run / METRICS).is_file() or (run / RECORD).is_file()
+
+
+def override_name(override: str) -> str:
+    """The first part of what a Hydra override sets: `trainer` of `trainer.epochs=2` and of `+trainer=gpu`."""
+    return override.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]

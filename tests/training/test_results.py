@@ -12,7 +12,7 @@ import pytest
 from forewarn.bundle import Bundle
 from training.results.claims import Claim, Entry, SuiteConfig
 from training.results.record import load_record, record_path, run_record
-from training.results.suite import report_path, run_suite
+from training.results.suite import for_encoder, report_path, run_suite
 from training.results.summary import BEGIN, summary_table, verdict, verdicts, write_summary
 
 
@@ -83,6 +83,11 @@ def test_an_entry_of_an_unknown_command_or_with_a_report_that_no_bundle_can_give
         Entry("x", "x.md", "fit")
     with pytest.raises(ValueError, match=r"report: found one of 'rolling'"):
         Entry("x", "x.md", "rolling", report=["data=uci_servicenow"])
+
+
+def test_an_encoder_is_trained_under_those_overrides_that_it_has_a_key_for() -> None:
+    given = ["trainer=gpu", "trainer.progress=false", "boosting.threads=1", "+logger=mlflow", "ensemble=2"]
+    assert for_encoder(given) == ["trainer=gpu", "trainer.progress=false", "+logger=mlflow"]
 
 
 def test_the_summary_shows_a_row_per_claim_and_dashes_for_what_nobody_measured(tmp_path: Path) -> None:
@@ -163,8 +168,11 @@ def test_a_suite_trains_once_goes_on_where_it_was_interrupted_and_can_measure_an
     assert run_suite(replace(config, train=False), config.suite)["written"] == ["calm"]
     assert (run / "metrics.json").stat().st_mtime_ns == measured
 
+    encoder = run.with_name("calm-encoder")
+    encoder.mkdir()
     run_suite(replace(config, rerun=True), config.suite)
     assert (run / "checkpoints" / "facts.json").stat().st_mtime_ns > fitted
+    assert not encoder.exists(), "an encoder is made anew with the run that reads it"
     assert load_record(record_path(page))["created"] == run_record(run)["created"]
 
 

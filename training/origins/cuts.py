@@ -15,6 +15,7 @@ from itertools import pairwise
 from forewarn.targets import HistorySummary, ProtocolConfig, start_quantile
 from forewarn.targets.protocol import parse_instant
 from training.origins.config import RollingConfig
+from training.runs import override_name
 
 _RUN = ("origins", "first", "tuning", "run", "resume", "page", "predictions", "protocol")  # not handed on
 # A quantile may fall on the very start of a history, and what lies at a cut is still seen by training.
@@ -74,12 +75,7 @@ def written(time: datetime | None) -> str | None:
 
 def origin_overrides(given: Sequence[str], config: RollingConfig, origin: Origin) -> list[str]:
     """The overrides of `training.train` for the run of an origin, from those that the command was given."""
-    kept = [override for override in given if _name(override) not in _RUN]
+    kept = [override for override in given if override_name(override) not in _RUN]
     plain, own = asdict(ProtocolConfig()), asdict(origin_protocol(config.protocol, origin))
     settings = [f"protocol.{name}={value}" for name, value in own.items() if value != plain[name]]
     return [*kept, "protocol=temporal", *settings, "predictions=true"]
-
-
-def _name(override: str) -> str:
-    """The first part of what an override sets."""
-    return override.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]

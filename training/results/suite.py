@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from training.finetune_text import FinetuneTextConfig
 from training.report_page import report_page
 from training.results.claims import Entry, SuiteConfig
 from training.results.record import RECORD, REPORT, Record, load_record, record_path, run_record, write_page
 from training.results.summary import summary_table, verdicts, write_summary
-from training.runs import finished, make_run, run_module
+from training.runs import finished, make_run, override_name, run_module
 
 log = logging.getLogger(__name__)
 _EVALUATE, _FINETUNE = "training.evaluate", "training.finetune_text"
@@ -67,18 +69,24 @@ def _kept(entry: Entry) -> list[Path]:
 
 
 def _clear(entry: Entry, run: Path) -> None:
-    """Removes a run whose page is written: it is measured anew."""
+    """Removes a run whose page is written, and its encoder's: both are made anew."""
     path = record_path(Path(entry.page))
     if path.is_file() and finished(run) and _result(run)[1]["created"] == load_record(path)["created"]:
         shutil.rmtree(run)
+        shutil.rmtree(_encoder_run(run), ignore_errors=True)
+
+
+def _encoder_run(run: Path) -> Path:
+    return run.with_name(f"{run.name}-{_ENCODER}")
 
 
 def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
     """Whether the run of an entry is finished, after what was left of it to do."""
     overrides = [*entry.train, *more]
     if entry.encoder:
-        own = run.with_name(f"{run.name}-{_ENCODER}")
-        if not (own / _ENCODER).is_dir() and not make_run(_FINETUNE, entry.encoder, own):
+        own = _encoder_run(run)
+        arguments = [*entry.encoder, *for_encoder(more)]
+        if not (own / _ENCODER).is_dir() and not make_run(_FINETUNE, arguments, own):
             return False
         overrides += ["text=huggingface", f"text.model={own / _ENCODER}"]
     if not make_run(f"training.{entry.command}", overrides, run):
@@ -88,6 +96,12 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
         return True
     arguments = [f"bundle={run / 'bundle'}", *entry.report, "report=true", f"out={report}"]
     return run_module(_EVALUATE, arguments)
+
+
+def for_encoder(overrides: Sequence[str]) -> list[str]:
+    """Those overrides of every training that the fine-tuning of an encoder has a key for, such as trainer=gpu."""
+    known = {own.name for own in fields(FinetuneTextConfig)}
+    return [override for override in overrides if override_name(override) in known]
 
 
 def _result(run: Path) -> tuple[str, Record]:
