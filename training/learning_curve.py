@@ -25,7 +25,7 @@ from training.config import TrainConfig, typed
 from training.provenance import origin as this_process
 from training.report import METRICS, SHOWN_MODELS, in_order, interval, table
 from training.results.record import RECORD, REPORT, Record, note_origin, run_record, write_page
-from training.runs import TRAIN, finish_run
+from training.runs import TRAIN, finish_run, override_name
 
 log = logging.getLogger(__name__)
 _OWN = ("shares", "run", "resume", "page")  # not handed on
@@ -66,7 +66,7 @@ def learning_curve(config: LearningCurveConfig, overrides: Sequence[str]) -> dic
     note_origin(run)
     if config.page:
         make_folder(Path(config.page).parent, "page")
-    kept = [own for own in overrides if own.lstrip("+").partition("=")[0] not in _OWN]
+    kept = [own for own in overrides if override_name(own) not in _OWN]
     shares = sorted(set(config.shares))
     folders = [run / f"share-{share:g}" for share in shares]
     for number, (share, folder) in enumerate(zip(shares, folders, strict=True), 1):

@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from training.finetune_text import FinetuneTextConfig
+from training.finetune_text import ENCODER, FinetuneTextConfig
 from training.report_page import report_page
 from training.results.claims import Entry, SuiteConfig
 from training.results.record import RECORD, REPORT, Record, load_record, record_path, run_record, write_page
@@ -22,7 +22,6 @@ from training.runs import finished, make_run, override_name, run_module
 
 log = logging.getLogger(__name__)
 _EVALUATE, _FINETUNE = "training.evaluate", "training.finetune_text"
-_ENCODER = "encoder"  # what training.finetune_text writes into its run
 _EVALUATION = "evaluation"  # folder of training.evaluate, in a run
 
 
@@ -77,7 +76,7 @@ def _clear(entry: Entry, run: Path) -> None:
 
 
 def _encoder_run(run: Path) -> Path:
-    return run.with_name(f"{run.name}-{_ENCODER}")
+    return run.with_name(f"{run.name}-{ENCODER}")
 
 
 def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
@@ -86,9 +85,9 @@ def _train(entry: Entry, run: Path, more: Sequence[str]) -> bool:
     if entry.encoder:
         own = _encoder_run(run)
         arguments = [*entry.encoder, *for_encoder(more)]
-        if not (own / _ENCODER).is_dir() and not make_run(_FINETUNE, arguments, own):
+        if not (own / ENCODER).is_dir() and not make_run(_FINETUNE, arguments, own):
             return False
-        overrides += ["text=huggingface", f"text.model={own / _ENCODER}"]
+        overrides += ["text=huggingface", f"text.model={own / ENCODER}"]
     if not make_run(f"training.{entry.command}", overrides, run):
         return False
     report = run / _EVALUATION
