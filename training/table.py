@@ -24,7 +24,11 @@ class Table(NamedTuple):
 
     def joined(self, other: Table) -> Table:
         """These rows and those of another table, in this order."""
-        return Table(*(np.concatenate(pair) for pair in zip(self, other, strict=True)))
+        return Table(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.label, other.label]),
+            np.concatenate([self.weight, other.weight]),
+        )
 
 
 def tables(task: Task, rows: Rows, features_ND: Float32s) -> list[Table]:
