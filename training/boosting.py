@@ -104,10 +104,13 @@ class Boosted:
 
 
 def outputs(task: Task, models: Sequence[Scores], features_ND: Float32s) -> NDArray[np.float64]:
-    """Predictions of a task from its models, in the layout of `evaluate_task`: a risk never falls with the horizon."""
-    if isinstance(task, HazardTask):
-        return np.maximum.accumulate(np.stack([model(features_ND) for model in models], axis=1), axis=1)
-    return models[0](features_ND)
+    """Predictions of a task from its models, in the layout of `evaluate_task`."""
+    return in_layout(task, [model(features_ND) for model in models])
+
+
+def in_layout(task: Task, said: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """What the models of a task's labels say, in the layout of `evaluate_task`: a risk never falls with the horizon."""
+    return np.maximum.accumulate(np.stack(said, axis=1), axis=1) if isinstance(task, HazardTask) else said[0]
 
 
 def has_choice(table: Table) -> bool:

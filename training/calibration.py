@@ -1,7 +1,8 @@
 """Calibration: an affine map of the logits fitted on the validation slice, which training never learned from.
 
-Platt scaling per hazard bin, vector scaling for classes (Platt 1999; Guo et al. 2017, arXiv 1706.04599). A task whose
-slice says too little, or whose likelihood does not improve, keeps the neutral map. The map is that of the events
+Platt scaling per hazard bin, vector scaling for classes (Platt 1999; Guo et al. 2017, arXiv 1706.04599), each shift and
+log scale under a standard normal prior: without one, a class that the slice does not hold would be shifted without end.
+A task whose slice says too little, or whose posterior does not improve, keeps the neutral map. The map is that of the events
 themselves; what silence adds in a model that ages gets a factor of its own, fitted on the slice's silences.
 """
 
@@ -75,9 +76,13 @@ def fit_calibration(
     def mapped() -> tuple[Tensor, Tensor]:
         return (scale_log * fitted[: len(scale_log)]).exp().expand(head.size), shift * fitted
 
+    labelled = labels["at_risk"].any(dim=-1) if head.kind == "hazard" else labels["label"] >= 0
+
     def loss() -> Tensor:
         scale, offset = mapped()
-        return task_loss(head.kind, raw_1NK * scale + offset, labels_1N, "prefix", weight_1N)
+        prior = (scale_log.square().sum() + shift.square().sum()) / 2
+        likelihood = task_loss(head.kind, raw_1NK * scale + offset, labels_1N, "prefix", weight_1N)
+        return likelihood + prior / labelled.sum().clamp(min=1)
 
     if not _descend(loss, [scale_log, shift]):
         return Calibration.neutral(head)

@@ -13,11 +13,11 @@ Design choices
   (target_encoding.py): the trees' exact say on a token costs an ONNX graph three to twenty-four times as long
   (docs/decisions/0011).
 - Whether the trees read the network and the encoded tokens, and how much they count against the network in the mean
-  of both, the validation loss decides task by task (tree_choice.py, mixture.py).
+  of both, the loss on unseen rows decides task by task (tree_choice.py, mixture.py).
 - Under `weights.censoring` the trees of a hazard are calibrated like the network, by the same weights.
 - Text reaches the trees through the network alone; its components would have to be kept in the bundle.
-- A task ships its hybrid when its validation loss is below the network's; the test split has no say. Competing tasks
-  ship together, by the sum of their losses: their risks are scaled as one (competing.py).
+- A task ships its hybrid when its loss on the unseen rows is below the network's; the test split has no say. Competing
+  tasks ship together, by the sum of their losses: their risks are scaled as one (competing.py).
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from forewarn.model import Scores, ScoresAndLogits
+from forewarn.model import ScoresAndLogits
 from forewarn.sequence import EncodedHistory, RaggedDataset, aggregate_width
 from forewarn.targets import RegressionTask, Task
-from training.boosting import Boosted, has_choice, outputs
+from training.boosting import Boosted, outputs
 from training.calibration import calibrate
 from training.competing import groups, within_one
 from training.config import LoggerConfig, TrainConfig
@@ -44,8 +44,7 @@ from training.measure import SplitRows
 from training.mixture import mixture
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
-from training.table import tables
-from training.tree_choice import TreeRows, choose_trees, validation_loss
+from training.tree_choice import ChosenTrees, TreeRows, Unseen, choose_trees, unseen_loss
 from training.weights import RowWeights
 
 log = logging.getLogger(__name__)
@@ -102,7 +101,7 @@ class Hybrid:
 
 @dataclass(frozen=True)
 class FittedHybrid:
-    """A fitted hybrid, the tasks it wins on the validation rows, and per task how it was fitted.
+    """A fitted hybrid, the tasks it wins on the unseen rows, and per task how it was fitted.
 
     `final` is the one to ship: with `refit` its trees were grown again on the validation rows too.
     """
@@ -118,53 +117,68 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: ScoresAndLogits,
 
     A task of which training cannot tell a horizon's outcomes apart gets no trees, and those it competes with ship none.
     """
-    learnt = RaggedDataset(prepared.split("train"))
+    learnt, checking = (RaggedDataset(prepared.split(name)) for name in ("train", "valid"))
     weights = RowWeights.fit(config.weights, learnt)
-    weight_N = weights.calibration(learnt, RaggedDataset(prepared.split("valid")))
-    train = SplitRows.load(prepared.split("train"), prepared.target, weights)
-    valid = SplitRows.load(prepared.split("valid"), prepared.target, weights)
+    counted = [weights.calibration(learnt, own) for own in (learnt, checking)]
+    train, valid = (SplitRows.load(prepared.split(name), prepared.target, weights) for name in ("train", "valid"))
     fold_H = fold_numbers([history.history_id for history in train.histories], config.hybrid.folds, config.seed)
     fold_N = np.repeat(fold_H, [history.length for history in train.histories])
-    train_ND = hybrid_features(train.histories, out_of_fold(config, prepared, train.histories, fold_H, folder))
-    said, valid_ND = scores_and_features(scores, valid.histories)
-    shapes = prepared.input_shapes
+    outputs = [out_of_fold(config, prepared, train.histories, fold_H, folder), network_outputs(scores, valid.histories)]
+    scored = [_scores_and_features(rows.histories, own) for rows, own in zip((train, valid), outputs, strict=True)]
+    shapes, tasks = prepared.input_shapes, prepared.target.tasks
     plain = aggregate_width(len(shapes.cardinalities), shapes.numerics)
-    models: dict[str, list[Boosted]] = {}
-    final: dict[str, list[Boosted]] = {}
-    shares: dict[str, float] = {}
-    facts: dict[str, dict[str, Any]] = {}
-    for task, network_NK in zip(prepared.target.tasks, said, strict=True):
-        rows, earlier = valid.tasks[task.name], tables(task, train.tasks[task.name], train_ND)
-        if not all(map(has_choice, earlier)):
+    chosen: dict[str, ChosenTrees] = {}
+    unseen: dict[str, tuple[Unseen, Unseen]] = {}
+    for number, task in enumerate(tasks):
+        earlier, later = (
+            Unseen(rows.tasks[task.name], features_ND, _as_labelled(task, said[number]), weight_N)
+            for rows, (said, features_ND), weight_N in zip((train, valid), scored, counted, strict=True)
+        )
+        own = choose_trees(config, TreeRows(task, earlier, later, fold_N, shapes.cardinalities, plain))
+        if own is None:
             log.warning("task %s: training rows of one outcome only for some horizon, so it gets no hybrid", task.name)
             continue
-        network = network_NK[:, 0] if isinstance(task, RegressionTask) else network_NK
-        folds = [fold_N[known] for known, _ in train.tasks[task.name].targets(task)]
-        chosen = choose_trees(
-            config,
-            TreeRows(task, earlier, folds, rows, valid_ND, network, weight_N, shapes.cardinalities, plain),
+        chosen[task.name], unseen[task.name] = own, (earlier, later)
+    facts = {name: chosen[name].facts | own for name, own in _verdicts(tasks, chosen, unseen).items()}
+    shares = {name: own.share for name, own in chosen.items()}
+    hybrid, final = (
+        Hybrid({name: getattr(own, kind) for name, own in chosen.items()}, shares) for kind in ("models", "final")
+    )
+    return FittedHybrid(hybrid, final, [name for name, fact in facts.items() if fact["ships"]], facts)
+
+
+def _verdicts(
+    tasks: Sequence[Task], chosen: dict[str, ChosenTrees], unseen: dict[str, tuple[Unseen, Unseen]]
+) -> dict[str, dict[str, Any]]:
+    """Per task with trees, the losses of hybrid and network on the unseen rows, and whether the hybrid ships."""
+    splits = [within_one(tasks, {name: own.mixed[split] for name, own in chosen.items()}) for split in range(2)]
+    verdicts: dict[str, dict[str, Any]] = {}
+    for group in groups(tasks):
+        own = {
+            task.name: {
+                "loss": unseen_loss(task, unseen[task.name], [split[task.name] for split in splits]),
+                "loss_of_network": unseen_loss(task, unseen[task.name], [part.network for part in unseen[task.name]]),
+            }
+            for task in group
+            if task.name in chosen
+        }
+        wins = sum(losses["loss"] for losses in own.values()) < sum(
+            losses["loss_of_network"] for losses in own.values()
         )
-        models[task.name], final[task.name], shares[task.name] = chosen.models, chosen.final, chosen.share
-        facts[task.name] = chosen.facts | {"valid_loss_of_network": validation_loss(task, network, rows, weight_N)}
-    hybrid = Hybrid(models, shares)
-    predictions = hybrid.scores(prepared.target.tasks, valid_ND, said)
-    for group in groups(prepared.target.tasks):
-        fitted = [task for task in group if task.name in facts]
-        own = [facts[task.name] for task in fitted]
-        for task, fact in zip(fitted, own, strict=True):
-            fact["valid_loss"] = validation_loss(task, predictions[task.name], valid.tasks[task.name], weight_N)
-        ships = sum(fact["valid_loss"] for fact in own) < sum(fact["valid_loss_of_network"] for fact in own)
-        for fact in own:
-            fact["ships"] = ships and len(fitted) == len(group)
-    wins = [name for name, fact in facts.items() if fact["ships"]]
-    return FittedHybrid(hybrid, Hybrid(final, shares), wins, facts)
+        verdicts |= {name: losses | {"ships": wins and len(own) == len(group)} for name, losses in own.items()}
+    return verdicts
 
 
 def scores_and_features(
     scores: ScoresAndLogits, histories: Sequence[EncodedHistory]
 ) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
     """The network's scores [N, K] per task and the rows of `hybrid_features`, from one pass of the network."""
-    outputs = network_outputs(scores, histories)
+    return _scores_and_features(histories, network_outputs(scores, histories))
+
+
+def _scores_and_features(
+    histories: Sequence[EncodedHistory], outputs: list[NDArray[np.float32]]
+) -> tuple[list[NDArray[np.float32]], NDArray[np.float32]]:
     tasks = len(outputs) // 2
     return outputs[:tasks], hybrid_features(histories, outputs[tasks:])
 
@@ -176,6 +190,10 @@ def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArra
     return np.concatenate([columns, *said], axis=1, dtype=np.float32)
 
 
+def _as_labelled(task: Task, output_NK: NDArray[np.float32]) -> NDArray[np.float32]:
+    return output_NK[:, 0] if isinstance(task, RegressionTask) else output_NK
+
+
 def out_of_fold(
     config: TrainConfig,
     prepared: Prepared,
@@ -183,7 +201,7 @@ def out_of_fold(
     fold_H: NDArray[np.int64],
     folder: Path,
 ) -> list[NDArray[np.float32]]:
-    """Calibrated outputs [N, K] per task for every training row, by a network that never saw the row's history.
+    """Outputs [N, K] of `ScoresAndLogits` for every training row, by a network that never saw the row's history.
 
     `fold_H` is the fold of each dataset row, of `fold_numbers`.
     """
@@ -195,9 +213,9 @@ def out_of_fold(
         kept = np.flatnonzero(fold_H != fold).tolist()
         own = prepared.learning_from((dataset[i] for i in kept), folder / f"fold-{fold}")
         fitted = fit(replace(config, logger=LoggerConfig("none")), own, own.folder)
-        scores = Scores(fitted.model, calibrate(fitted.model, own, config.weights)).eval()
+        scores = ScoresAndLogits(fitted.model, calibrate(fitted.model, own, config.weights)).eval()
         held_out = np.flatnonzero(fold_H == fold).tolist()
-        found = network_outputs(scores.logits, [histories[i] for i in held_out])
+        found = network_outputs(scores, [histories[i] for i in held_out])
         joined = joined or [np.zeros((int(ends[-1]), output.shape[1]), np.float32) for output in found]
         rows = np.concatenate([np.arange(ends[i] - histories[i].length, ends[i]) for i in held_out])
         for whole, output in zip(joined, found, strict=True):

@@ -78,18 +78,26 @@ class TargetEncoding:
         return cls(saved["columns"], saved["offsets"], np.array(saved["table"], np.float32))
 
 
-def extend_out_of_fold(task: Task, train: Table, cardinalities: Sequence[int], fold_N: NDArray[np.integer]) -> Float32s:
-    """The training features with an encoding beside them that never saw a row's own fold, [N, D + J * S]."""
+def extend_out_of_fold(
+    task: Task,
+    train: Table,
+    cardinalities: Sequence[int],
+    folds: NDArray[np.integer],
+    features_ND: Float32s,
+    fold_N: NDArray[np.integer],
+) -> Float32s:
+    """Features with an encoding beside them, [N, D + J * S], fitted on the rows of `train` of other folds than a row's.
+
+    `folds` are those of the rows of `train`, `fold_N` those of the features, which may be of more rows.
+    """
     extended: Float32s | None = None
     for fold in np.unique(fold_N):
-        own = fold_N == fold
-        encoding = TargetEncoding.fit(task, train.take(~own), cardinalities)
+        encoding = TargetEncoding.fit(task, train.take(folds != fold), cardinalities)
         if encoding is None:
-            return train.features
-        found = encoding.extend(train.features[own])
-        if extended is None:
-            extended = np.empty((len(fold_N), found.shape[1]), np.float32)
-        extended[own] = found
+            return features_ND
+        found = encoding.extend(features_ND[fold_N == fold])
+        extended = np.empty((len(fold_N), found.shape[1]), np.float32) if extended is None else extended
+        extended[fold_N == fold] = found
     assert extended is not None
     return extended
 

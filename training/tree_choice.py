@@ -2,13 +2,17 @@
 
 Trees that read the network's outputs, out of fold for the training rows, learn where to trust it; trees that do not err
 independently of it. Which is better, with or without target encoding and at which share of the mixture, differs by log
-and question, so all are fitted and the validation loss decides. The parameters are searched once.
+and question, so all are fitted, and their losses on unseen rows decide: on the training rows, by trees grown on the
+other folds, and on the validation rows, half each. The validation rows have stopped the trees; the training rows are
+older, and their networks had learned from less. Neither is trusted alone (docs/decisions/0020). The parameters are
+searched once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -16,7 +20,17 @@ from numpy.typing import NDArray
 
 from forewarn.targets import HazardTask, RegressionTask, Task
 from training.aggregates import Float32s, Rows
-from training.boosting import Boosted, boost, boosted_facts, grow_again, outputs, recalibrated, search
+from training.boosting import (
+    Boosted,
+    boost,
+    boosted_facts,
+    grow_again,
+    has_choice,
+    in_layout,
+    outputs,
+    recalibrated,
+    search,
+)
 from training.config import TrainConfig
 from training.mixture import SHARES, mixture
 from training.table import Table, tables
@@ -24,118 +38,162 @@ from training.target_encoding import TargetEncoding, extend_out_of_fold
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """Rows of one split with the scores of networks that had not learned from them."""
+
+    rows: Rows
+    features: Float32s  # of `hybrid_features`, [N, D]
+    network: NDArray[np.floating]  # the network's scores, in the layout of `evaluate_task`
+    weight: NDArray[np.float64]  # how much each row counts in the choice, [N]
+
+
+@dataclass(frozen=True)
 class TreeRows:
     """What the trees of one task are fitted on and chosen by."""
 
     task: Task
-    train: list[Table]  # one per horizon of a hazard task, else one
-    folds: list[NDArray[np.int64]]  # of each table's rows
-    valid: Rows
-    features: Float32s  # of the validation rows, [N, D]
-    network: NDArray[np.floating]  # the network's scores of the validation rows
-    weight: NDArray[np.float64]  # how much each validation row counts, [N]
+    train: Unseen
+    valid: Unseen
+    folds: NDArray[np.int64]  # of the training rows, [N]
     cardinalities: Sequence[int]
     plain: int  # columns of the features that are not the network's outputs, the first ones
+
+    @property
+    def unseen(self) -> tuple[Unseen, Unseen]:
+        """The rows that choose."""
+        return self.train, self.valid
 
 
 @dataclass(frozen=True)
 class ChosenTrees:
     """The models of a task, their share of the mixture, and the facts of the choice.
 
-    `final` are the models that ship: with `refit` the same ones grown on the validation rows too.
+    `final` are the models that ship: with `refit` the same ones grown on the validation rows too. `mixed` is what trees
+    and network say together of the unseen rows.
     """
 
     models: list[Boosted]
     final: list[Boosted]
     share: float
+    mixed: list[NDArray[np.floating]]
     facts: dict[str, Any]
 
 
-def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees:
-    """Fits every kind of trees and takes the kind and share with the lowest validation loss."""
-    checks = tables(rows.task, rows.valid, rows.features)
-    found = search(rows.task, rows.train, checks, [], config.boosting, config.seed)
-    tried = []
-    for reads, encodes, models in _kinds(config, rows, checks, found):
-        trees = outputs(rows.task, models, rows.features)
-        for share in SHARES:
-            mixed = mixture(rows.task, trees, rows.network, share)
-            loss = validation_loss(rows.task, mixed, rows.valid, rows.weight)
-            tried.append((loss, reads, encodes, share, models))
-    _, reads, encodes, share, models = min(tried, key=lambda own: own[0])
-    facts = boosted_facts(found, models) | {"reads_network": reads, "target_encoding": encodes, "share": share}
-    final = _grown_again(config, rows, checks, found, reads, models) if config.refit else models
-    return ChosenTrees(models, final, share, facts)
+@dataclass(frozen=True)
+class _Label:
+    """What the trees of one label learn from: a horizon of a hazard task, or the task's only one."""
+
+    train: Table  # the training rows with a label, M of N
+    valid: Table
+    known: NDArray[np.bool_]  # which training rows these are, [N]
+    folds: NDArray[np.int64]  # theirs, [M]
+    valid_weight: NDArray[np.float64]  # of the validation rows with a label
 
 
-def _kinds(
-    config: TrainConfig, rows: TreeRows, checks: Sequence[Table], found: dict[str, Any]
-) -> Iterator[tuple[bool, bool, list[Boosted]]]:
-    """Whether they read the network, whether tokens are encoded, and the models; `checks` are the validation rows."""
-    plain: list[TargetEncoding | None] = [None] * len(rows.train)
-    fitted = [TargetEncoding.fit(rows.task, table, rows.cardinalities) for table in rows.train]
-    for encodings in (plain, fitted) if all(fitted) else (plain,):
-        pairs = [
-            (table, check) if encoding is None else (_encoded(rows, table, fold), _extended(check, encoding))
-            for table, fold, check, encoding in zip(rows.train, rows.folds, checks, encodings, strict=True)
-        ]
-        for reads in (True, False):
-            models = []
-            for pair, encoding in zip(pairs, encodings, strict=True):
-                own, later = (_read(part, rows, reads) for part in pair)
-                model = boost(rows.task, own, later, [], found, config.boosting, config.seed)
-                models.append(replace(model, encoding=encoding))
-            yield reads, encodings is fitted, _calibrated(config, rows, models, checks)
+def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees | None:
+    """Fits every kind of trees and takes the kind and share with the lowest loss on the unseen rows.
 
-
-def _grown_again(
-    config: TrainConfig, rows: TreeRows, checks: Sequence[Table], found: dict[str, Any], reads: bool,
-    models: Sequence[Boosted],
-) -> list[Boosted]:  # fmt: skip
-    """The chosen models on training and validation rows together. The latter are a fold of their own: the network had
-    not learned from them when it scored them.
+    None where the labels that some of the trees would learn from do not differ.
     """
-    grown = []
-    for model, table, fold, check in zip(models, rows.train, rows.folds, checks, strict=True):
-        whole, encoding = table.joined(check), model.encoding
-        if encoding is not None:
-            encoding = TargetEncoding.fit(rows.task, whole, rows.cardinalities)
-            whole = _encoded(rows, whole, np.append(fold, np.full(len(check.label), config.hybrid.folds)))
-        again = grow_again(rows.task, model, _read(whole, rows, reads), [], found, config.boosting, config.seed)
-        grown.append(replace(again, encoding=encoding))
-    return grown
+    labels = _labels(rows)
+    if not all(has_choice(own.train.take(own.folds != fold)) for own in labels for fold in np.unique(rows.folds)):
+        return None
+    found = search(
+        rows.task, [own.train for own in labels], [own.valid for own in labels], [], config.boosting, config.seed
+    )
+    able = all(TargetEncoding.fit(rows.task, own.train, rows.cardinalities) for own in labels)
+    tried = []
+    for encodes, reads in product((False, True) if able else (False,), (True, False)):
+        grown = [_grow(config, rows, own, found, encodes, reads) for own in labels]
+        models = [model for model, _ in grown]
+        said = in_layout(rows.task, [said for _, said in grown]), outputs(rows.task, models, rows.valid.features)
+        for share in SHARES:
+            mixed = [mixture(rows.task, own, part.network, share) for own, part in zip(said, rows.unseen, strict=True)]
+            tried.append((unseen_loss(rows.task, rows.unseen, mixed), encodes, reads, share, models, mixed))
+    _, encodes, reads, share, models, mixed = min(tried, key=lambda own: own[0])
+    facts = boosted_facts(found, models) | {"reads_network": reads, "target_encoding": encodes, "share": share}
+    final = models
+    if config.refit:
+        final = [_grow_again(config, rows, own, found, reads, model) for own, model in zip(labels, models, strict=True)]
+    return ChosenTrees(models, final, share, mixed, facts)
 
 
-def _encoded(rows: TreeRows, table: Table, fold: NDArray[np.int64]) -> Table:
-    """Rows that trees are fitted on, encoded out of fold."""
-    return table._replace(features=extend_out_of_fold(rows.task, table, rows.cardinalities, fold))
-
-
-def _extended(table: Table, encoding: TargetEncoding) -> Table:
-    return table._replace(features=encoding.extend(table.features))
-
-
-def _read(table: Table, rows: TreeRows, reads: bool) -> Table:
-    """Rows as trees read them that read the network, or not."""
-    if reads:
-        return table
-    # Columns that do not vary are never split on, so that all kinds read the same rows.
-    features_ND = table.features.copy()
-    features_ND[:, rows.plain : rows.features.shape[1]] = 0
-    return table._replace(features=features_ND)
-
-
-def _calibrated(config: TrainConfig, rows: TreeRows, models: list[Boosted], checks: Sequence[Table]) -> list[Boosted]:
-    if not (isinstance(rows.task, HazardTask) and config.weights.censoring):
-        return models
-    known = [known for known, _ in rows.valid.targets(rows.task)]
+def _labels(rows: TreeRows) -> list[_Label]:
+    train, valid = (tables(rows.task, part.rows, part.features) for part in rows.unseen)
+    known, checked = ([known for known, _ in part.rows.targets(rows.task)] for part in rows.unseen)
     return [
-        recalibrated(model, table, rows.weight[own]) for model, table, own in zip(models, checks, known, strict=True)
+        _Label(own, check, learnt, rows.folds[learnt], rows.valid.weight[counted])
+        for own, check, learnt, counted in zip(train, valid, known, checked, strict=True)
     ]
 
 
-def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N: NDArray[np.float64]) -> float:
-    """Weighted log loss of the risk, a mean over horizons, or of the classes; mean absolute error in a value's unit."""
+def _grow(
+    config: TrainConfig, rows: TreeRows, label: _Label, found: dict[str, Any], encodes: bool, reads: bool
+) -> tuple[Boosted, NDArray[np.float64]]:
+    """The model of one label, and what it says of every training row when grown on the other folds [N] or [N, C]."""
+    encoding, features_ND, valid = None, rows.train.features, label.valid
+    if encodes:
+        encoding = TargetEncoding.fit(rows.task, label.train, rows.cardinalities)
+        assert encoding is not None
+        features_ND = extend_out_of_fold(
+            rows.task, label.train, rows.cardinalities, label.folds, features_ND, rows.folds
+        )
+        valid = valid._replace(features=encoding.extend(valid.features))
+    if not reads:
+        features_ND, valid = _blind(features_ND, rows), valid._replace(features=_blind(valid.features, rows))
+    train = label.train._replace(features=features_ND[label.known])
+    model = boost(rows.task, train, valid, [], found, config.boosting, config.seed)
+    if isinstance(rows.task, HazardTask) and config.weights.censoring:
+        model = recalibrated(model, valid, label.valid_weight)
+    said: NDArray[np.float64] | None = None
+    for fold in np.unique(rows.folds):
+        others, held_out = train.take(label.folds != fold), rows.folds == fold
+        own = grow_again(rows.task, model, others, [], found, config.boosting, config.seed)(features_ND[held_out])
+        said = np.empty((len(held_out), *own.shape[1:])) if said is None else said
+        said[held_out] = own
+    assert said is not None
+    return replace(model, encoding=encoding), said
+
+
+def _grow_again(
+    config: TrainConfig, rows: TreeRows, label: _Label, found: dict[str, Any], reads: bool, model: Boosted
+) -> Boosted:
+    """The chosen model on training and validation rows together. The latter are a fold of their own: the network had
+    not learned from them when it scored them.
+    """
+    whole, encoding = label.train.joined(label.valid), model.encoding
+    if encoding is not None:
+        encoding = TargetEncoding.fit(rows.task, whole, rows.cardinalities)
+        folds = np.append(label.folds, np.full(len(label.valid.label), config.hybrid.folds))
+        features_ND = extend_out_of_fold(rows.task, whole, rows.cardinalities, folds, whole.features, folds)
+        whole = whole._replace(features=features_ND)
+    if not reads:
+        whole = whole._replace(features=_blind(whole.features, rows))
+    again = grow_again(rows.task, model, whole, [], found, config.boosting, config.seed)
+    return replace(again, encoding=encoding)
+
+
+def _blind(features_ND: Float32s, rows: TreeRows) -> Float32s:
+    """The features for trees that do not read the network, its outputs set to zero.
+
+    Columns that do not vary are never split on, so that all kinds read the same rows.
+    """
+    blind_ND = features_ND.copy()
+    blind_ND[:, rows.plain : rows.train.features.shape[1]] = 0
+    return blind_ND
+
+
+def unseen_loss(task: Task, parts: Sequence[Unseen], predictions: Sequence[NDArray[Any]]) -> float:
+    """Mean over the parts of `mean_loss`; a part without labels says nothing."""
+    losses = [mean_loss(task, own, part.rows, part.weight) for part, own in zip(parts, predictions, strict=True)]
+    return float(np.mean([loss for loss in losses if loss is not None] or [np.inf]))
+
+
+def mean_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N: NDArray[np.float64]) -> float | None:
+    """Weighted log loss of the risk, a mean over horizons, or of the classes; mean absolute error in a value's unit.
+
+    None where no row has a label that counts.
+    """
     losses = []
     for number, (known, label) in enumerate(rows.targets(task)):
         own = (predictions[:, number] if isinstance(task, HazardTask) else predictions)[known].astype(np.float64)
@@ -151,4 +209,4 @@ def validation_loss(task: Task, predictions: NDArray[Any], rows: Rows, weight_N:
                 np.where(outcome > 0, own, 1 - own) if isinstance(task, HazardTask) else own[range(len(own)), outcome]
             )
             losses.append(np.average(-np.log(np.clip(true, 1e-7, 1)), weights=weight))
-    return float(np.mean(losses)) if losses else float("inf")
+    return float(np.mean(losses)) if losses else None

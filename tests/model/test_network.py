@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forewarn.model import HeadSpec, InputShapes, ModelConfig, Scores, SequenceModel
+from forewarn.model import HeadSpec, InputShapes, ModelConfig, Scores, ScoresAndLogits, SequenceModel
 from forewarn.model.scores import Calibration, link
 from forewarn.model.transformer import HeadNorm, rotary_angles, rotate
 
@@ -108,6 +110,20 @@ def test_calibration_is_an_affine_map_of_the_logits() -> None:
     with torch.no_grad():
         raw = network.model(**batch)["escalation"]
         torch.testing.assert_close(shifted(**batch)[0], link("hazard", raw * 2 - 1))
+
+
+def test_what_trees_read_of_a_class_turns_neither_on_the_level_of_its_logits_nor_on_how_little_is_left_of_it() -> None:
+    network, batch = model().model, inputs(1, 3)
+    neutral = ([1.0] * 3, [0.0] * 3)
+    lifted, ruled_out = ([1.0] * 3, [4.0] * 3), ([1.0] * 3, [0.0, 0.0, -40.0])
+    said = {}
+    for name, (scale, shift) in {"neutral": neutral, "lifted": lifted, "ruled out": ruled_out}.items():
+        with torch.no_grad():
+            outputs = ScoresAndLogits(network, {"mood": Calibration(scale, shift)}).eval()(**batch)
+        said[name] = outputs[len(outputs) // 2 + 1]
+    torch.testing.assert_close(said["neutral"].exp().sum(dim=-1), torch.ones(1, 3))
+    torch.testing.assert_close(said["lifted"], said["neutral"])
+    assert said["ruled out"][..., 2].unique().tolist() == [pytest.approx(math.log(1e-3))]
 
 
 def test_a_regression_comes_back_in_its_own_unit() -> None:

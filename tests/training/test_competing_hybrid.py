@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from forewarn.bundle import Bundle, Scorer
-from forewarn.model import Scores
+from forewarn.model import ScoresAndLogits
 from forewarn.targets import TargetSpec
 from training.boosting import CANDIDATES, boost
 from training.calibration import calibrate
@@ -17,9 +17,8 @@ from training.competing import within_one
 from training.config import BoostingConfig, TrainConfig, compose
 from training.export import export_bundle
 from training.fit import load_network
-from training.hybrid import Hybrid, hybrid_features
+from training.hybrid import Hybrid, scores_and_features
 from training.measure import SplitRows, score_split
-from training.network_outputs import network_outputs
 from training.prepare import Prepared
 from training.table import Table
 
@@ -57,7 +56,7 @@ def rows(run: Path) -> SplitRows:
 def test_trees_of_competing_tasks_ship_together(run: Path) -> None:
     found = json.loads((run / "metrics.json").read_text())["metrics"]["hybrid"]
     fitted = [found[task]["fitted"] for task in CAUSES]
-    won = sum(own["valid_loss"] for own in fitted) < sum(own["valid_loss_of_network"] for own in fitted)
+    won = sum(own["loss"] for own in fitted) < sum(own["loss_of_network"] for own in fitted)
     assert won, "after one epoch, trees know more than the network"
     assert [own["ships"] for own in fitted] == [True, True]
     scorers = {task.name: task.scorer for task in Bundle.load(run / "bundle").manifest.tasks}
@@ -78,8 +77,8 @@ def test_the_graph_scales_what_trees_say_as_python_does(
     """With trees that are sure of both causes in most rows, as those of a small data set may be in some."""
     prepared = Prepared.load(run / "data" / "encoded")
     target, network = prepared.target, load_network(run)
-    scores = Scores(network, calibrate(network, prepared, config.weights)).eval()
-    features = hybrid_features(rows.histories, network_outputs(scores.logits, rows.histories))
+    scores = ScoresAndLogits(network, calibrate(network, prepared, config.weights)).eval()
+    said, features = scores_and_features(scores, rows.histories)
     models = {}
     for cause, share in zip(CAUSES, (0.6, 0.9), strict=True):
         label = (np.arange(len(features)) % 10 < 10 * share).astype(np.int8)
@@ -87,7 +86,6 @@ def test_the_graph_scales_what_trees_say_as_python_does(
         sure = boost(target.task(cause), table, table, [], CANDIDATES[0], BoostingConfig(1, 1, 1), 0)
         models[cause] = [sure, sure]
     hybrid = Hybrid(models)
-    said = network_outputs(scores, rows.histories)
     apart = [hybrid(target.task(cause), features, said[0]) for cause in CAUSES]
     total = sum(apart)
     assert isinstance(total, np.ndarray) and (total > 1).mean() > 0.5 and (total < 1).any()

@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 
 from forewarn.bundle import Bundle, Scorer
-from forewarn.model import Scores
+from forewarn.model import ScoresAndLogits
 from forewarn.sequence import RaggedDataset
 from training import target_encoding
 from training.boosting import CANDIDATES, boost
 from training.config import BoostingConfig, TrainConfig, compose
 from training.export import export_bundle
-from training.hybrid import Hybrid, fold_numbers, hybrid_features, out_of_fold
+from training.hybrid import Hybrid, fold_numbers, out_of_fold, scores_and_features
 from training.measure import SplitRows, score_split
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
 from training.soft_labels import add_soft_labels
 from training.table import tables
 from training.target_encoding import TargetEncoding
-from training.tree_choice import validation_loss
+from training.tree_choice import mean_loss
 from training.weights import column
 
 
@@ -46,12 +46,12 @@ def results(run: Path) -> dict[str, Any]:
     return found
 
 
-def test_what_wins_on_the_validation_rows_is_what_ships(run: Path, results: dict[str, Any]) -> None:
+def test_what_wins_on_the_unseen_rows_is_what_ships(run: Path, results: dict[str, Any]) -> None:
     manifest = Bundle.load(run / "bundle").manifest
     fitted = {name: result["fitted"] for name, result in results["hybrid"].items()}
     assert fitted.keys() == {"escalation", "next", "wait"}
     for task in manifest.tasks:
-        won = fitted[task.name]["valid_loss"] < fitted[task.name]["valid_loss_of_network"]
+        won = fitted[task.name]["loss"] < fitted[task.name]["loss_of_network"]
         assert fitted[task.name]["ships"] == won
         assert task.scorer == ("hybrid" if won else "transformer")
     assert any(task.scorer == "hybrid" for task in manifest.tasks), "after one epoch, trees know more than the network"
@@ -66,9 +66,9 @@ def test_one_graph_says_what_trees_and_network_say_in_python(config: TrainConfig
     test = SplitRows.load(prepared.split("test"), prepared.target)
     served = score_split(Scorer(bundle), test.histories, prepared.target)
     scores = _scores(run, prepared, config)
-    features = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
+    said, features = scores_and_features(scores, test.histories)
     assert hybrid.models
-    expected = hybrid.scores(prepared.target.tasks, features, network_outputs(scores, test.histories))
+    expected = hybrid.scores(prepared.target.tasks, features, said)
     for task, own in expected.items():
         # Float noise carries an output over a step of the rounding once in thousands of rows.
         assert np.quantile(np.abs(served[task] - own), 0.99) <= 1e-4, task
@@ -132,7 +132,7 @@ def test_the_graph_encodes_tokens_and_mixes_as_python_does(
     valid, test = (SplitRows.load(prepared.split(name), prepared.target) for name in ("valid", "test"))
     sizes, models = prepared.input_shapes.cardinalities, {}
     for task in prepared.target.tasks:
-        features = hybrid_features(valid.histories, network_outputs(scores.logits, valid.histories))
+        _, features = scores_and_features(scores, valid.histories)
         models[task.name] = []
         for table in tables(task, valid.tasks[task.name], features):
             encoding = TargetEncoding.fit(task, table, sizes)
@@ -145,8 +145,7 @@ def test_the_graph_encodes_tokens_and_mixes_as_python_does(
     hybrid = Hybrid.load(tmp_path / "hybrid.json")
     export_bundle(scores.model, prepared, tmp_path / "bundle", ["fp32"], hybrid=hybrid)  # type: ignore[arg-type]
     served = score_split(Scorer(Bundle.load(tmp_path / "bundle")), test.histories, prepared.target)
-    features = hybrid_features(test.histories, network_outputs(scores.logits, test.histories))
-    network = network_outputs(scores, test.histories)
+    network, features = scores_and_features(scores, test.histories)
     expected = hybrid.scores(prepared.target.tasks, features, network)
     trees = Hybrid(models).scores(prepared.target.tasks, features, network)
     for task, own in expected.items():
@@ -164,7 +163,8 @@ def test_a_task_without_trees_keeps_the_networks_scores(config: TrainConfig, run
     assert {task.name: task.scorer for task in bundle.manifest.tasks}[name] == "hybrid"
     test = SplitRows.load(prepared.split("test"), prepared.target)
     served = score_split(Scorer(bundle), test.histories, prepared.target)
-    for task, own in zip(prepared.target.tasks, network_outputs(scores, test.histories), strict=True):
+    said, _ = scores_and_features(scores, test.histories)
+    for task, own in zip(prepared.target.tasks, said, strict=True):
         if task.name != name:
             assert np.abs(served[task.name].reshape(own.shape) - own).max() <= 1e-4
 
@@ -181,7 +181,7 @@ def test_training_rows_are_scored_by_networks_that_never_saw_them(config: TrainC
     again = _scores(run / "hybrid" / "fold-1", replace(prepared, folder=run / "hybrid" / "fold-1"), config)
     held_out = [history.history_id not in seen[1] for history in histories]
     rows = np.repeat(held_out, [history.length for history in histories])
-    for own, output in zip(found, network_outputs(again.logits, histories), strict=True):
+    for own, output in zip(found, network_outputs(again, histories), strict=True):
         np.testing.assert_allclose(own[rows], output[rows], atol=1e-5)
 
 
@@ -216,7 +216,8 @@ def test_the_loss_that_decides_prefers_the_truth(run: Path) -> None:
             truth, other = np.zeros(size), np.full(size, float(label.mean()))
             truth[known] = label
         alike = np.ones(len(truth))
-        assert validation_loss(task, truth, own, alike) < 1e-5 < validation_loss(task, other, own, alike)
+        exact, vague = (mean_loss(task, said, own, alike) for said in (truth, other))
+        assert exact is not None and vague is not None and exact < 1e-5 < vague
 
 
 def test_folds_need_two() -> None:
@@ -224,13 +225,13 @@ def test_folds_need_two() -> None:
         compose("hybrid.folds=1", "run=x")
 
 
-def _scores(run: Path, prepared: Prepared, config: TrainConfig) -> Scores:
+def _scores(run: Path, prepared: Prepared, config: TrainConfig) -> ScoresAndLogits:
     from training.calibration import calibrate
     from training.fit import load_network
 
     network = load_network(run)
-    scores = Scores(network, calibrate(network, prepared, config.weights)).eval()
-    assert isinstance(scores, Scores)
+    scores = ScoresAndLogits(network, calibrate(network, prepared, config.weights)).eval()
+    assert isinstance(scores, ScoresAndLogits)
     return scores
 
 

@@ -61,3 +61,17 @@ def test_too_few_onsets_leave_a_bin_as_it_is() -> None:
 def test_a_regression_is_only_put_back_into_its_unit() -> None:
     head = HeadSpec("days", "regression", 1, center=5.0, spread=2.0)
     assert fit_calibration(head, torch.randn(10, 1), {"value": torch.randn(10)}) == Calibration([2.0], [5.0])
+
+
+def test_a_class_that_the_slice_does_not_hold_is_not_ruled_out() -> None:
+    """Nothing in a likelihood holds its shift back; the other classes still move to where the labels say."""
+    torch.manual_seed(0)
+    raw = torch.randn(2_000, 4)
+    label = torch.distributions.Categorical(logits=raw[:, :3] + torch.tensor([0.8, 0.0, 0.0])).sample()
+    raw[:, 3] -= 5  # of the training rows a few had it
+    scale, shift, _ = fit_calibration(HeadSpec("x", "classification", 4), raw, {"label": label})
+    mapped = (raw * torch.tensor(scale) + torch.tensor(shift)).softmax(dim=-1)
+    before, after = raw.softmax(dim=-1)[:, 3].mean(), mapped[:, 3].mean()
+    assert before / 20 < after < before
+    share = torch.bincount(label, minlength=4) / len(label)
+    torch.testing.assert_close(mapped.mean(dim=0)[:3], share[:3], atol=0.005, rtol=0)

@@ -58,7 +58,7 @@ def test_training_rows_never_read_the_labels_of_their_own_fold() -> None:
     token = np.random.default_rng(3).integers(0, WIDE // 3, ROWS) * 3 + fold
     label = np.random.default_rng(4).integers(0, 2, ROWS).astype(np.int8)
     rows = table(label, token)
-    found = extend_out_of_fold(task(HAZARD), rows, [3, WIDE], fold)
+    found = extend_out_of_fold(task(HAZARD), rows, [3, WIDE], fold, rows.features, fold)
     np.testing.assert_array_equal(found[:, :4], rows.features)
     for number in range(3):
         np.testing.assert_allclose(found[fold == number, 4], label[fold != number].mean(), rtol=1e-5)
@@ -67,4 +67,5 @@ def test_training_rows_never_read_the_labels_of_their_own_fold() -> None:
 def test_without_a_wide_field_there_is_nothing_to_encode() -> None:
     rows = table(np.zeros(ROWS, np.int8))
     assert TargetEncoding.fit(task(HAZARD), rows, [3, 5]) is None
-    assert extend_out_of_fold(task(HAZARD), rows, [3, 5], np.arange(ROWS) % 2) is rows.features
+    fold = np.arange(ROWS) % 2
+    assert extend_out_of_fold(task(HAZARD), rows, [3, 5], fold, rows.features, fold) is rows.features

@@ -14,6 +14,7 @@ Calibration is an affine map of the raw outputs (Platt scaling, vector scaling f
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from torch.nn import functional as F
 from forewarn.model.config import HeadSpec
 from forewarn.model.ensemble import Ensemble
 from forewarn.model.network import CHANGE, SequenceModel
+
+LEAST_LOG_PROBABILITY = math.log(1e-3)  # that trees read of a class
 
 
 class Calibration(NamedTuple):
@@ -120,8 +123,17 @@ class Scores(nn.Module):
         return tuple(scores.values())
 
 
+def _comparable(kind: str, logits: Tensor) -> Tensor:
+    return logits.log_softmax(dim=-1).clamp(min=LEAST_LOG_PROBABILITY) if kind == "classification" else logits
+
+
 class ScoresAndLogits(Scores):
-    """The scores, then every task's calibrated raw outputs: what trees behind the network read of it."""
+    """The scores, then every task's calibrated raw outputs: what trees behind the network read of it.
+
+    Those of a classification are log probabilities, none below that of one in a thousand: a softmax leaves the common
+    level of its logits to chance, and little data what a network says of classes that it hardly met. What trees learn
+    of one network's chance is wrong for another's.
+    """
 
     def forward(
         self,
@@ -134,7 +146,8 @@ class ScoresAndLogits(Scores):
         silence: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         logits = self.logits(categorical, numeric, position, text_index, text_vectors, text_words, silence)
-        return (*self._linked(logits), *logits)
+        said = zip(self.model.head_specs, logits, strict=True)
+        return (*self._linked(logits), *(_comparable(head.kind, own) for head, own in said))
 
     @property
     def output_names(self) -> list[str]:
