@@ -2,8 +2,8 @@
 
 Platt scaling per hazard bin, vector scaling for classes (Platt 1999; Guo et al. 2017, arXiv 1706.04599), each shift and
 log scale under a standard normal prior: without one, a class that the slice does not hold would be shifted without end.
-A task whose slice says too little, or whose posterior does not improve, keeps the neutral map. The map is that of the events
-themselves; what silence adds in a model that ages gets a factor of its own, fitted on the slice's silences.
+A task whose slice says too little, or whose posterior does not improve, keeps the neutral map. The map is that of the
+events themselves; what silence adds in a model that ages gets a factor of its own, fitted on the slice's silences.
 """
 
 from __future__ import annotations

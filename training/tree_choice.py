@@ -145,7 +145,7 @@ def _grow(
     model = boost(rows.task, train, valid, [], found, config.boosting, config.seed)
     if isinstance(rows.task, HazardTask) and config.weights.censoring:
         model = recalibrated(model, valid, label.valid_weight)
-    one = replace(model, boosters=model.boosters[:1])  # the seeds' mean is little better and takes as many times as long
+    one = replace(model, boosters=model.boosters[:1])  # all seeds take so many times as long and choose alike
     said: NDArray[np.float64] | None = None
     for fold in np.unique(rows.folds):
         others, held_out = train.take(label.folds != fold), rows.folds == fold
