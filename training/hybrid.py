@@ -162,10 +162,9 @@ def _verdicts(
             for task in group
             if task.name in chosen
         }
-        wins = sum(losses["loss"] for losses in own.values()) < sum(
-            losses["loss_of_network"] for losses in own.values()
-        )
-        verdicts |= {name: losses | {"ships": wins and len(own) == len(group)} for name, losses in own.items()}
+        loss, network = (sum(losses[name] for losses in own.values()) for name in ("loss", "loss_of_network"))
+        ships = loss < network and len(own) == len(group)
+        verdicts |= {name: losses | {"ships": ships} for name, losses in own.items()}
     return verdicts
 
 
