@@ -34,13 +34,13 @@ from numpy.typing import NDArray
 
 from forewarn.model import ScoresAndLogits
 from forewarn.sequence import EncodedHistory, RaggedDataset, aggregate_width
-from forewarn.targets import RegressionTask, Task
+from forewarn.targets import Task
 from training.boosting import Boosted, outputs
 from training.calibration import calibrate
 from training.competing import groups, within_one
 from training.config import LoggerConfig, TrainConfig
 from training.fit import fit
-from training.measure import SplitRows
+from training.measure import SplitRows, in_own_shape
 from training.mixture import mixture
 from training.network_outputs import network_outputs
 from training.prepare import Prepared
@@ -123,15 +123,17 @@ def fit_hybrid(config: TrainConfig, prepared: Prepared, scores: ScoresAndLogits,
     train, valid = (SplitRows.load(prepared.split(name), prepared.target, weights) for name in ("train", "valid"))
     fold_H = fold_numbers([history.history_id for history in train.histories], config.hybrid.folds, config.seed)
     fold_N = np.repeat(fold_H, [history.length for history in train.histories])
-    outputs = [out_of_fold(config, prepared, train.histories, fold_H, folder), network_outputs(scores, valid.histories)]
-    scored = [_scores_and_features(rows.histories, own) for rows, own in zip((train, valid), outputs, strict=True)]
+    scored = [
+        _scores_and_features(train.histories, out_of_fold(config, prepared, train.histories, fold_H, folder)),
+        scores_and_features(scores, valid.histories),
+    ]
     shapes, tasks = prepared.input_shapes, prepared.target.tasks
     plain = aggregate_width(len(shapes.cardinalities), shapes.numerics)
     chosen: dict[str, ChosenTrees] = {}
     unseen: dict[str, tuple[Unseen, Unseen]] = {}
     for number, task in enumerate(tasks):
         earlier, later = (
-            Unseen(rows.tasks[task.name], features_ND, _as_labelled(task, said[number]), weight_N)
+            Unseen(rows.tasks[task.name], features_ND, in_own_shape(task, said[number]), weight_N)
             for rows, (said, features_ND), weight_N in zip((train, valid), scored, counted, strict=True)
         )
         own = choose_trees(config, TreeRows(task, earlier, later, fold_N, shapes.cardinalities, plain))
@@ -187,10 +189,6 @@ def hybrid_features(histories: Sequence[EncodedHistory], logits: Sequence[NDArra
     columns = np.concatenate([history.aggregates() for history in histories])
     said = [np.round(own * np.float32(STEP)) / np.float32(STEP) for own in logits]
     return np.concatenate([columns, *said], axis=1, dtype=np.float32)
-
-
-def _as_labelled(task: Task, output_NK: NDArray[np.float32]) -> NDArray[np.float32]:
-    return output_NK[:, 0] if isinstance(task, RegressionTask) else output_NK
 
 
 def out_of_fold(

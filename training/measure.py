@@ -60,6 +60,11 @@ def score_split(scorer: Scorer, histories: list[EncodedHistory], target: TargetS
     return {task.name: as_labelled(task, joined[task.name]) for task in target.tasks}
 
 
+def in_own_shape(task: Task, output_NK: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A network's output [N, K] for a task in the layout of `evaluate_task`: a regression's loses its axis of one."""
+    return output_NK[:, 0] if isinstance(task, RegressionTask) else output_NK
+
+
 def as_labelled(task: Task, values: NDArray[np.float32]) -> NDArray[np.float32]:
     """A task's scores in the scale of its labels: a regression's are transformed again."""
     return task.forward(values) if isinstance(task, RegressionTask) else values

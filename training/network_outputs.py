@@ -13,7 +13,7 @@ from torch import Tensor
 from forewarn.model import Scores
 from forewarn.sequence import EncodedHistory, TokenBudgetBatches, collate
 from forewarn.targets import TargetSpec
-from training.measure import SplitRows, TaskScores
+from training.measure import SplitRows, TaskScores, in_own_shape
 
 _TOKEN_BUDGET = 8_192  # padded events per batch
 
@@ -24,10 +24,7 @@ def scored_by(network: Scores, target: TargetSpec) -> Callable[[SplitRows], Task
 
     def score(rows: SplitRows) -> TaskScores:
         found = network_outputs(network, rows.histories)
-        return {
-            task.name: output[:, 0] if task.kind == "regression" else output
-            for task, output in zip(target.tasks, found, strict=True)
-        }
+        return {task.name: in_own_shape(task, output) for task, output in zip(target.tasks, found, strict=True)}
 
     return score
 
@@ -35,7 +32,7 @@ def scored_by(network: Scores, target: TargetSpec) -> Callable[[SplitRows], Task
 def network_outputs(
     network: Callable[..., tuple[Tensor, ...]], histories: Sequence[EncodedHistory]
 ) -> list[NDArray[np.float32]]:
-    """Outputs [N, K] of `Scores` or `Scores.logits`, one array per output, N prefixes in the order of `Rows`."""
+    """Outputs [N, K] of a module of `Scores`, one array per output, N prefixes in the order of `Rows`."""
     lengths = np.array([history.length for history in histories], dtype=np.int64)
     found: list[list[NDArray[np.float32]]] = [[] for _ in histories]
     for batch in TokenBudgetBatches(lengths, _TOKEN_BUDGET, shuffle=False):

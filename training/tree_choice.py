@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -83,11 +82,18 @@ class ChosenTrees:
 class _Label:
     """What the trees of one label learn from: a horizon of a hazard task, or the task's only one."""
 
-    train: Table  # the training rows with a label, M of N
+    features: Float32s  # of all training rows, [N, D]
+    train: Table  # those with a label, M of N
     valid: Table
-    known: NDArray[np.bool_]  # which training rows these are, [N]
+    known: NDArray[np.bool_]  # which training rows have one, [N]
     folds: NDArray[np.int64]  # theirs, [M]
     valid_weight: NDArray[np.float64]  # of the validation rows with a label
+    encoding: TargetEncoding | None = None  # that the features hold already
+
+    def reading(self, features_ND: Float32s, valid_features: Float32s) -> _Label:
+        """The same rows with other features."""
+        train = self.train._replace(features=features_ND[self.known])
+        return replace(self, features=features_ND, train=train, valid=self.valid._replace(features=valid_features))
 
 
 def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees | None:
@@ -101,15 +107,19 @@ def choose_trees(config: TrainConfig, rows: TreeRows) -> ChosenTrees | None:
     found = search(
         rows.task, [own.train for own in labels], [own.valid for own in labels], [], config.boosting, config.seed
     )
-    able = all(TargetEncoding.fit(rows.task, own.train, rows.cardinalities) for own in labels)
+    encoded = [_encoded(rows, own) for own in labels]
     tried = []
-    for encodes, reads in product((False, True) if able else (False,), (True, False)):
-        grown = [_grow(config, rows, own, found, encodes, reads) for own in labels]
-        models = [model for model, _ in grown]
-        said = in_layout(rows.task, [said for _, said in grown]), outputs(rows.task, models, rows.valid.features)
-        for share in SHARES:
-            mixed = [mixture(rows.task, own, part.network, share) for own, part in zip(said, rows.unseen, strict=True)]
-            tried.append((unseen_loss(rows.task, rows.unseen, mixed), encodes, reads, share, models, mixed))
+    for seen in (labels, encoded) if all(own.encoding for own in encoded) else (labels,):
+        for reads in (True, False):
+            grown = [_grow(config, rows, own if reads else _blinded(rows, own), found) for own in seen]
+            models = [model for model, _ in grown]
+            said = in_layout(rows.task, [said for _, said in grown]), outputs(rows.task, models, rows.valid.features)
+            for share in SHARES:
+                mixed = [
+                    mixture(rows.task, own, part.network, share) for own, part in zip(said, rows.unseen, strict=True)
+                ]
+                loss = unseen_loss(rows.task, rows.unseen, mixed)
+                tried.append((loss, seen is encoded, reads, share, models, mixed))
     _, encodes, reads, share, models, mixed = min(tried, key=lambda own: own[0])
     facts = boosted_facts(found, models) | {"reads_network": reads, "target_encoding": encodes, "share": share}
     final = models
@@ -122,38 +132,43 @@ def _labels(rows: TreeRows) -> list[_Label]:
     train, valid = (tables(rows.task, part.rows, part.features) for part in rows.unseen)
     known, checked = ([known for known, _ in part.rows.targets(rows.task)] for part in rows.unseen)
     return [
-        _Label(own, check, learnt, rows.folds[learnt], rows.valid.weight[counted])
+        _Label(rows.train.features, own, check, learnt, rows.folds[learnt], rows.valid.weight[counted])
         for own, check, learnt, counted in zip(train, valid, known, checked, strict=True)
     ]
 
 
+def _encoded(rows: TreeRows, label: _Label) -> _Label:
+    """The label with its tokens encoded, the training rows out of fold; as it is where there is nothing to encode."""
+    encoding = TargetEncoding.fit(rows.task, label.train, rows.cardinalities)
+    if encoding is None:
+        return label
+    features_ND = extend_out_of_fold(
+        rows.task, label.train, rows.cardinalities, label.folds, label.features, rows.folds
+    )
+    return replace(label.reading(features_ND, encoding.extend(label.valid.features)), encoding=encoding)
+
+
+def _blinded(rows: TreeRows, label: _Label) -> _Label:
+    """The label for trees that do not read the network."""
+    return label.reading(_blind(label.features, rows), _blind(label.valid.features, rows))
+
+
 def _grow(
-    config: TrainConfig, rows: TreeRows, label: _Label, found: dict[str, Any], encodes: bool, reads: bool
+    config: TrainConfig, rows: TreeRows, label: _Label, found: dict[str, Any]
 ) -> tuple[Boosted, NDArray[np.float64]]:
     """The model of one label, and what it says of every training row when grown on the other folds [N] or [N, C]."""
-    encoding, features_ND, valid = None, rows.train.features, label.valid
-    if encodes:
-        encoding = TargetEncoding.fit(rows.task, label.train, rows.cardinalities)
-        assert encoding is not None
-        features_ND = extend_out_of_fold(
-            rows.task, label.train, rows.cardinalities, label.folds, features_ND, rows.folds
-        )
-        valid = valid._replace(features=encoding.extend(valid.features))
-    if not reads:
-        features_ND, valid = _blind(features_ND, rows), valid._replace(features=_blind(valid.features, rows))
-    train = label.train._replace(features=features_ND[label.known])
-    model = boost(rows.task, train, valid, [], found, config.boosting, config.seed)
+    model = boost(rows.task, label.train, label.valid, [], found, config.boosting, config.seed)
     if isinstance(rows.task, HazardTask) and config.weights.censoring:
-        model = recalibrated(model, valid, label.valid_weight)
+        model = recalibrated(model, label.valid, label.valid_weight)
     one = replace(model, boosters=model.boosters[:1])  # all seeds take so many times as long and choose alike
     said: NDArray[np.float64] | None = None
     for fold in np.unique(rows.folds):
-        others, held_out = train.take(label.folds != fold), rows.folds == fold
-        own = grow_again(rows.task, one, others, [], found, config.boosting, config.seed)(features_ND[held_out])
+        others, held_out = label.train.take(label.folds != fold), rows.folds == fold
+        own = grow_again(rows.task, one, others, [], found, config.boosting, config.seed)(label.features[held_out])
         said = np.empty((len(held_out), *own.shape[1:])) if said is None else said
         said[held_out] = own
     assert said is not None
-    return replace(model, encoding=encoding), said
+    return replace(model, encoding=label.encoding), said
 
 
 def _grow_again(

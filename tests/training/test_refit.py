@@ -31,7 +31,7 @@ def config(small: list[str], three: Path, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("refit")
     made: TrainConfig = compose(
         *small, "protocol=customer", "trainer.epochs=2", "baselines=[prior,lightgbm,gru]",
-        f"target={three}", "hybrid.enabled=true", "hybrid.folds=2", "boosting.candidates=2", "boosting.seeds=1",
+        f"target={three}", "hybrid.enabled=true", "hybrid.folds=2",
         "weights.censoring=true", "refit=true", f"run={folder / 'run'}",
     )  # fmt: skip
     return made
